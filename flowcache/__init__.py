@@ -1,0 +1,1 @@
+"""Video → dense optical flow on disk: decode, compute, quantise, store, verify."""

@@ -1,0 +1,1 @@
+"""Optical flow algorithms, one a file; the module's name is the name users give."""

@@ -1,0 +1,90 @@
+"""A plug-in is a file: its module name is its public name, and it exposes one symbol, `create`."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
+
+from flowcache.types import FlowCacheError
+
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def names(folder: ModuleType) -> list[str]:
+    """The plug-ins in a package, sorted; nothing is imported."""
+    return sorted(
+        m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")
+    )
+
+
+def create(folder: ModuleType, name: str, **options: Any) -> Any:
+    """Import one plug-in and build it; FlowCacheError for a name or an option it does not have."""
+    factory, known = _factory(folder, name)
+    given = {_python_name(key): value for key, value in options.items()}
+    for key in given:
+        if key not in known:
+            raise FlowCacheError(_unknown_option(name, key, known))
+    return factory(**given)
+
+
+def parse_options(folder: ModuleType, name: str, texts: Iterable[str]) -> dict[str, Any]:
+    """`["lambda=0.15"]` → `{"lambda": 0.15}`, each value of the type that the plug-in declares."""
+    _, known = _factory(folder, name)
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise FlowCacheError(f"--option {text}: write it as NAME=VALUE")
+        parameter = known.get(_python_name(key))
+        if parameter is None:
+            raise FlowCacheError(_unknown_option(name, key, known))
+        options[key] = _convert(name, key, value, parameter.annotation)
+    return options
+
+
+def public_options(plugin: Any) -> dict[str, Any]:
+    """Every option of a plug-in that is a dataclass, under its public name, defaults included."""
+    return {_public_name(key): getattr(plugin, key) for key in plugin.__dataclass_fields__}
+
+
+def _factory(
+    folder: ModuleType, name: str
+) -> tuple[Callable[..., Any], Mapping[str, inspect.Parameter]]:
+    if name not in names(folder):
+        kind = folder.__name__.rpartition(".")[2]
+        raise FlowCacheError(f"{kind} has no {name!r}: choose from {', '.join(names(folder))}")
+    factory = importlib.import_module(f"{folder.__name__}.{name}").create
+    return factory, inspect.signature(factory, eval_str=True).parameters
+
+
+def _python_name(key: str) -> str:
+    # `lambda` is the field's name for the parameter and a reserved word of the language.
+    return "lambda_" if key == "lambda" else key
+
+
+def _public_name(key: str) -> str:
+    return key.removesuffix("_")
+
+
+def _unknown_option(name: str, key: str, known: Iterable[str]) -> str:
+    options = ", ".join(_public_name(k) for k in known)
+    return f"{name} has no option {key!r}: it has {options or 'none'}"
+
+
+def _convert(name: str, key: str, value: str, wanted: Any) -> Any:
+    if get_origin(wanted) is Literal:
+        if value in get_args(wanted):
+            return value
+        raise FlowCacheError(
+            f"{name}: {key}={value} is none of {', '.join(map(str, get_args(wanted)))}"
+        )
+    if wanted is bool:
+        if value.lower() in _BOOLS:
+            return _BOOLS[value.lower()]
+        raise FlowCacheError(f"{name}: {key}={value} must be true or false")
+    try:
+        return wanted(value)
+    except ValueError:
+        raise FlowCacheError(f"{name}: {key}={value} must be a {wanted.__name__}") from None

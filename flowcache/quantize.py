@@ -1,0 +1,66 @@
+"""Flow in pixels ↔ bounded signed integers, in which 0 px is code 0."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowcache.types import FlowCacheError, FlowStack
+
+Codes = npt.NDArray[np.signedinteger]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantizer:
+    """A uniform mid-tread quantiser: code = round(px / step), px = code × step.
+
+    bound: the largest displacement kept, in pixels per step; beyond it a code saturates.
+    step: the distance between codes, in pixels; inside the bound no error exceeds step / 2.
+    """
+
+    bound: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= self.bound:
+            raise FlowCacheError(
+                f"a quantiser step of {self.step} px and a bound of {self.bound} px leave no code: "
+                "the step must be above 0 and at most the bound"
+            )
+        if self.levels > np.iinfo(np.int16).max:
+            raise FlowCacheError(
+                f"{self.bound} px in steps of {self.step} px needs more codes than 16 bits hold: "
+                "use a smaller bound or a larger step"
+            )
+
+    @property
+    def levels(self) -> int:
+        """The largest code; its negative is the smallest."""
+        # Rounded first: 20 / (20 / 127) falls just short of 127 in floating point.
+        return int(np.floor(np.round(self.bound / self.step, 9)))
+
+    @property
+    def dtype(self) -> np.dtype[np.signedinteger]:
+        """int8 where it holds all codes, int16 otherwise. The most negative value is never used."""
+        return np.dtype(np.int8 if self.levels <= np.iinfo(np.int8).max else np.int16)
+
+    def encode(self, flow: FlowStack) -> tuple[Codes, int]:
+        """FlowStack (T, 2, H, W) → codes of that shape, and how many of them saturated.
+
+        Raises ValueError where a displacement is not a number.
+        """
+        scaled = flow.data * np.float32(1 / self.step)
+        np.rint(scaled, out=scaled)
+        # One look at the extremes settles the common case: nothing to clip, and no NaN.
+        low, high = (scaled.min(), scaled.max()) if scaled.size else (0.0, 0.0)
+        if np.isnan(low) or np.isnan(high):
+            raise ValueError("the flow holds values that are not numbers")
+        saturated = 0
+        if low < -self.levels or high > self.levels:
+            saturated = int(np.count_nonzero(np.abs(scaled) > self.levels))
+            np.clip(scaled, -self.levels, self.levels, out=scaled)
+        return scaled.astype(self.dtype), saturated
+
+    def decode(self, codes: Codes) -> FlowStack:
+        """Codes (T, 2, H, W) → FlowStack."""
+        return FlowStack(codes * np.float32(self.step))

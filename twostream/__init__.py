@@ -1,0 +1,1 @@
+"""Cached clips → scores: two networks, one for appearance and one for motion, fused late."""

@@ -1,0 +1,120 @@
+"""Which videos there are: ids, labels and groups, read off a cache."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from flowcache.entry import DamagedEntryError
+from flowcache.store import FlowCache
+from flowcache.types import FlowCacheError
+
+_UCF101_GROUP = re.compile(r".*_g\d+(?=_)")
+
+
+class VideoIndexError(FlowCacheError):
+    """Videos, lists or groups that do not fit together; the message says which."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video: its id, the number of its class, its group, and what its entry holds.
+
+    group: videos of one group (one recording, one person) must not be on both sides of a split.
+    """
+
+    id: str
+    label: int
+    group: str
+    frames: int
+    fields: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """All videos of a cache, sorted by id; `partial` are the ids of which only a beginning is kept."""
+
+    items: tuple[Item, ...]
+    classes: tuple[str, ...]
+    partial: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"VideoIndex({len(self)} videos, {len(self.classes)} classes)"
+
+    def select(self, ids: Sequence[str]) -> tuple[Item, ...]:
+        """The items of these ids, in this order; KeyError for one that is not here."""
+        by_id = {item.id: item for item in self.items}
+        return tuple(by_id[i] for i in ids)
+
+
+def read_index(
+    cache: FlowCache, groups_file: Path | None = None, classes: Sequence[str] | None = None
+) -> VideoIndex:
+    """Index a cache whose first folder level names the classes.
+
+    Groups come from `groups_file` (CSV with the columns video and group), else from UCF101's `_gNN_`
+    in the name, else each video is a group of its own. `classes` fixes the order of the classes, and
+    may name some that have no video here.
+
+    Raises VideoIndexError for a video outside of any class, a class that is not in `classes`, a damaged
+    entry, or a groups file that leaves a video out.
+    """
+    infos = dict(cache.infos())
+    if not infos:
+        raise VideoIndexError(
+            f"{cache.root} holds no entry: run `twostream extract-flow VIDEOS` first"
+        )
+    for identifier in infos:
+        if len(PurePosixPath(identifier).parts) < 2:
+            raise VideoIndexError(
+                f"{identifier} lies in no class folder: arrange videos as videos/<class>/<name>"
+            )
+    present = sorted({PurePosixPath(i).parts[0] for i in infos})
+    names = tuple(classes or present)
+    if unknown := [name for name in present if name not in names]:
+        raise VideoIndexError(f"the class list has no {unknown[0]!r}, which the cache has")
+    groups = None if groups_file is None else read_groups(groups_file)
+    items = []
+    for identifier, info in infos.items():
+        if isinstance(info, DamagedEntryError):
+            raise VideoIndexError(f"{info}: delete that entry and extract it again")
+        items.append(
+            Item(
+                id=identifier,
+                label=names.index(PurePosixPath(identifier).parts[0]),
+                group=_group(identifier, groups),
+                frames=info.frames,
+                fields=info.fields,
+                sha256=info.source.sha256,
+            )
+        )
+    partial = tuple(i for i, info in infos.items() if getattr(info, "partial", ""))
+    return VideoIndex(tuple(items), names, partial)
+
+
+def read_groups(path: Path) -> dict[str, str]:
+    """A CSV file with the columns video and group → group by video id."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not {"video", "group"} <= set(rows.fieldnames or ()):
+            raise VideoIndexError(f"{path} needs a first line `video,group`")
+        return {video_id(row["video"]): row["group"] for row in rows}
+
+
+def video_id(path: str) -> str:
+    """`archery/v_01.avi` → `archery/v_01`."""
+    return PurePosixPath(path).with_suffix("").as_posix()
+
+
+def _group(identifier: str, groups: Mapping[str, str] | None) -> str:
+    if groups is not None:
+        if identifier not in groups:
+            raise VideoIndexError(f"the groups file has no line for {identifier}: add one")
+        return groups[identifier]
+    match = _UCF101_GROUP.match(identifier)
+    return match[0] if match else identifier

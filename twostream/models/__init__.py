@@ -1,0 +1,1 @@
+"""Architectures, one a file; the module's name is the name users give."""

@@ -1,0 +1,29 @@
+"""A network with the door that every clip comes through: integers in, normalised floats on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalized(nn.Module):
+    """value = (integer × scale − mean) × gain + shift, and then the network.
+
+    scale, shift: per channel, fixed for the stream and its cache; kept in the state, so that a
+        checkpoint carries them. mean (per plane) and gain (per channel) come with each clip.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, network: nn.Module, scale: Sequence[float], shift: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", torch.tensor(scale)[:, None, None])
+        self.register_buffer("shift", torch.tensor(shift)[:, None, None])
+
+    def forward(self, clip: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
+        """Clip (B, T, C, H, W) integers, mean (B, T, C), gain (B, C) → logits (B, K)."""
+        values = clip.to(self.scale.dtype) * self.scale - mean[..., None, None]
+        logits: Tensor = self.network(values * gain[:, None, :, None, None] + self.shift)
+        return logits
