@@ -103,10 +103,11 @@ def extract_video(
     algorithm, step = recipe.create_algorithm(), recipe.frame_step
     source = Source.of(job.video, job.name)
     with decode(job.video) as video, write_entry(job.entry, recipe) as writer:
-        partial, window = "", np.empty((0, 0, 0), np.uint8)
+        partial = ""
+        window: UInt8 = np.empty((0, 0, 0), np.uint8)
         try:
             for frames in video.frames(recipe.resize):
-                gray = np.stack([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in frames])
+                gray = np.array([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in frames], np.uint8)
                 window = np.concatenate([window[-step:], gray]) if window.size else gray
                 writer.add_frames(frames)
                 if len(window) > step:
@@ -249,7 +250,8 @@ def _run(
     except FlowCacheError as error:
         return Outcome(job, "failed", reason=str(error))
     except Exception as error:  # one video never stops the others
-        return Outcome(job, "failed", reason=f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return Outcome(job, "failed", reason=reason)
 
 
 def _still_valid(job: Job, recipe: Recipe, keep_partial: bool) -> EntryInfo | None:
@@ -282,7 +284,7 @@ def _backend(name: str, scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
         raise FlowCacheError("the dask backend needs --scheduler ADDRESS, as tcp://host:8786")
     try:
-        client = Client(scheduler, timeout="10s")
+        client = Client(scheduler, timeout="10s")  # type: ignore[no-untyped-call]
     except OSError as error:
         raise FlowCacheError(f"no Dask scheduler answers at {scheduler}: {error}") from None
     with client, joblib.parallel_config(backend="dask"):

@@ -14,7 +14,26 @@ from flowcache.container import missing_bytes
 from flowcache.types import Float64, FlowCacheError, Frames, UInt8
 
 EXTENSIONS = frozenset(
-    [".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"]
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
 )
 """File names that end so are taken for videos when a folder is searched."""
 
@@ -151,7 +170,7 @@ class Video:
             )
         self.size = size
         width, height = _swap(*resize.of(*size), sideways)
-        rgb = frame.to_ndarray(
+        rgb: UInt8 = frame.to_ndarray(  # type: ignore[assignment]
             format="rgb24", width=width, height=height, interpolation="BICUBIC", threads=1
         )
         return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb

@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -104,9 +105,9 @@ def divide(
 def check_leakage(train: Sequence[Item], test: Sequence[Item]) -> None:
     """Raise VideoIndexError where a video, a group or a file's content is on both sides."""
     for what, key in (
-        ("video", lambda i: i.id),
-        ("group", lambda i: i.group),
-        ("file content (SHA-256)", lambda i: i.sha256),
+        ("video", attrgetter("id")),
+        ("group", attrgetter("group")),
+        ("file content (SHA-256)", attrgetter("sha256")),
     ):
         sides = {key(item): item.id for item in train}
         for item in test:

@@ -36,17 +36,14 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        width = 64
-        for number, blocks in enumerate(_LAYERS[depth], 1):
-            planes = 32 << number
-            stride = 1 if number == 1 else 2
-            layer = [block(width, planes, stride)]
-            width = planes * block.expansion
-            layer += [block(width, planes, 1) for _ in range(blocks - 1)]
-            self.add_module(f"layer{number}", nn.Sequential(*layer))
+        blocks, e = _LAYERS[depth], block.expansion
+        self.layer1 = _layer(block, blocks[0], 64, 64, stride=1)
+        self.layer2 = _layer(block, blocks[1], 64 * e, 128, stride=2)
+        self.layer3 = _layer(block, blocks[2], 128 * e, 256, stride=2)
+        self.layer4 = _layer(block, blocks[3], 256 * e, 512, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(width, classes)
+        self.fc = nn.Linear(512 * e, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -103,6 +100,15 @@ class _Bottleneck(nn.Module):
         y = self.bn3(self.conv3(y))
         out: Tensor = self.relu(y + (x if self.downsample is None else self.downsample(x)))
         return out
+
+
+def _layer(
+    block: type[_Basic | _Bottleneck], blocks: int, width: int, planes: int, stride: int
+) -> nn.Sequential:
+    """Blocks of one resolution; the first changes it and the width."""
+    first = block(width, planes, stride)
+    rest = (block(planes * block.expansion, planes, 1) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)
 
 
 def _shortcut(width: int, out: int, stride: int) -> nn.Module | None:

@@ -1,0 +1,357 @@
+"""The `twostream` command: words on the command line → calls. Heavy imports stand in the commands."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_CACHE = click.option(
+    "--cache", type=_FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
+)
+_RUNS = click.option(
+    "--runs", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder of all runs."
+)
+_STREAM = click.option("--stream", type=click.Choice(["spatial", "temporal"]), required=True)
+_CLIPS = click.option(
+    "--clips",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Evenly spaced clips of each video, whose logits are averaged.",
+)
+_CROPS = click.option(
+    "--crops",
+    type=click.Choice(["1", "10"]),
+    default="1",
+    show_default=True,
+    help="Centre crop, or four corners and the centre, each also mirrored.",
+)
+_WORKERS = click.option(
+    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Loading processes."
+)
+_ON = click.option(
+    "--on",
+    type=click.Choice(["softmax", "logits"]),
+    default="softmax",
+    show_default=True,
+    help="What is averaged.",
+)
+_WEIGHTS = click.option(
+    "--weights",
+    multiple=True,
+    default=["0.5"],
+    show_default=True,
+    metavar="SHARE | NAME=W NAME=W",
+    help="The temporal stream's share, or a weight for each stream.",
+)
+
+
+class _Command(click.Group):
+    """Errors that a user can put right are one sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from flowcache.types import FlowCacheError
+
+        try:
+            return super().invoke(ctx)
+        except FlowCacheError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="twostream")
+def main() -> None:
+    r"""Two-stream video recognition: from a folder of videos to fused scores.
+
+    \b
+    twostream extract-flow videos/        # videos/<class>/* → cache/
+    twostream train --stream spatial      # → runs/spatial/
+    twostream train --stream temporal     # → runs/temporal/
+    twostream fuse --weights 0.5          # → runs/fused/
+    """
+
+
+@main.command("extract-flow")
+@click.argument("videos", type=_FOLDER)
+@_CACHE
+@click.option(
+    "--algorithm",
+    default="dis",
+    show_default=True,
+    help="tvl1, farneback or dis: a file in flowcache/algorithms.",
+)
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
+@click.option("--step", type=int, default=1, show_default=True, help="Frames from t to t + step.")
+@click.option(
+    "--size",
+    default="256",
+    show_default=True,
+    metavar="SIDE|WxH",
+    help="Short side, never enlarged, or an exact size.",
+)
+@click.option("--bound", type=float, default=20.0, show_default=True, help="Largest flow, px.")
+@click.option(
+    "--quantizer-step",
+    type=float,
+    default=None,
+    show_default="bound / 127",
+    help="Distance between stored values, px.",
+)
+@click.option("--jpeg-quality", type=int, default=90, show_default=True, help="Of the RGB frames.")
+@click.option(
+    "--jobs", type=int, default=-1, show_default=True, help="Videos at once; -1: all cores."
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="Seconds without progress after which a video is given up.",
+)
+@click.option(
+    "--keep-partial", is_flag=True, help="Of a broken video keep what decodes, marked so."
+)
+@click.option(
+    "--backend",
+    default="threading",
+    show_default=True,
+    help="A joblib backend; each video runs in a process of its own in any case. dask: a cluster.",
+)
+@click.option("--scheduler", help="Address of the Dask scheduler, as tcp://host:8786.")
+def extract_flow(
+    videos: Path,
+    cache: Path,
+    algorithm: str,
+    options: Sequence[str],
+    step: int,
+    size: str,
+    bound: float,
+    quantizer_step: float | None,
+    jpeg_quality: int,
+    **how: Any,
+) -> None:
+    """Compute the optical flow of every video under VIDEOS, once.
+
+    What is done already is kept, so it is safe to stop this and start it again.
+    """
+    from flowcache import algorithms, plugins
+    from flowcache.recipe import Recipe
+    from twostream.console import run_extraction
+
+    recipe = Recipe.of(
+        algorithm,
+        plugins.parse_options(algorithms, algorithm, options),
+        frame_step=step,
+        size=size,
+        bound=bound,
+        quantizer_step=bound / 127 if quantizer_step is None else quantizer_step,
+        jpeg_quality=jpeg_quality,
+    )
+    if not run_extraction(videos, cache, recipe, **how):
+        sys.exit(1)
+
+
+@main.group("cache")
+def cache_group() -> None:
+    """Look into a cache."""
+
+
+@cache_group.command("info")
+@click.argument("cache", type=_FOLDER, default=Path("cache"))
+def cache_info(cache: Path) -> None:
+    """What a cache holds."""
+    from twostream.console import show_cache
+
+    if not show_cache(cache):
+        sys.exit(1)
+
+
+@cache_group.command("verify")
+@click.argument("cache", type=_FOLDER, default=Path("cache"))
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1: all cores.")
+def cache_verify(cache: Path, jobs: int) -> None:
+    """Read all of a cache and check every checksum and count."""
+    from twostream.console import verify_cache
+
+    if not verify_cache(cache, jobs):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("source", type=_FILE)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("--frame", type=int, help="Which field a picture shows; by default the liveliest.")
+@click.option("--algorithm", default="dis", show_default=True, help="For a video.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
+@click.option("--size", default="256", show_default=True, metavar="SIDE|WxH", help="For a video.")
+def show(
+    source: Path,
+    output: Path,
+    frame: int | None,
+    algorithm: str,
+    options: Sequence[str],
+    size: str,
+) -> None:
+    """Show a video or a cache entry beside its flow, as out.mp4 or out.png."""
+    from flowcache import algorithms, plugins
+    from flowcache.recipe import Recipe
+    from flowcache.visualize import show as draw
+
+    given = plugins.parse_options(algorithms, algorithm, options)
+    recipe = Recipe.of(
+        algorithm,
+        given,
+        frame_step=1,
+        size=size,
+        bound=64.0,
+        quantizer_step=1 / 64,
+        jpeg_quality=95,
+    )
+    draw(source, output, recipe, frame=frame)
+    click.echo(f"wrote {output}")
+
+
+@main.command()
+@_STREAM
+@_CACHE
+@_RUNS
+@click.option("--model", default="resnet", show_default=True, help="A file in twostream/models.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the model.")
+@click.option(
+    "--weights", metavar="FILE|published", help="Start from a state dict, or from ImageNet's."
+)
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option(
+    "--optimizer", type=click.Choice(["adamw", "sgd"]), default="adamw", show_default=True
+)
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True)
+@click.option("--weight-decay", type=float, default=0.05, show_default=True)
+@click.option("--label-smoothing", type=float, default=0.0, show_default=True)
+@click.option("--partial-bn", is_flag=True, help="Freeze all batch norm statistics but the first.")
+@click.option("--length", type=click.IntRange(1), show_default="1 spatial, 10 temporal")
+@click.option("--stride", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--crop", type=click.IntRange(1), default=224, show_default=True, help="Input size, px."
+)
+@click.option(
+    "--scales",
+    metavar="S,S,…",
+    default="",
+    help="Crop these shares of the short side, as 1,0.875,0.75.  [default: the input size as it is]",
+)
+@click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror half of the clips.")
+@click.option(
+    "--subtract-mean/--no-subtract-mean",
+    default=True,
+    show_default=True,
+    help="From each flow field its mean.",
+)
+@click.option("--train-list", type=_FILE, help="Videos to train on, in UCF101's format.")
+@click.option("--test-list", type=_FILE, help="Videos to test on.")
+@click.option("--class-list", type=_FILE, help="UCF101's classInd.txt.")
+@click.option("--hmdb51", type=_FOLDER, help="Folder of HMDB51's split files.")
+@click.option("--split-number", type=int, default=1, show_default=True, help="Of HMDB51.")
+@click.option("--groups", type=_FILE, help="CSV file `video,group`: a group is never divided.")
+@click.option("--test-share", type=float, default=0.3, show_default=True)
+@click.option("--validation-share", type=float, default=0.2, show_default=True)
+@click.option("--skip-missing", is_flag=True, help="Leave out listed videos that are not here.")
+@_CLIPS
+@_CROPS
+@_WORKERS
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--accelerator", default="auto", show_default=True, help="Lightning's, as the next four."
+)
+@click.option("--devices", default="auto", show_default=True)
+@click.option("--num-nodes", type=int, default=1, show_default=True)
+@click.option("--strategy", default="auto", show_default=True)
+@click.option("--precision", default="32-true", show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with a killed run, with the options it had.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier run.")
+@click.pass_context
+def train(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **given: Any) -> None:
+    """Train one stream, and score its test videos with the best epoch."""
+    from twostream.console import run_training
+
+    explicit = {
+        name
+        for name in given
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    run_training(stream, cache, runs, given, explicit)
+
+
+@main.command()
+@_STREAM
+@_CACHE
+@_RUNS
+@_CLIPS
+@_CROPS
+@_WORKERS
+def evaluate(**given: Any) -> None:
+    """Score a trained stream's test videos again, with other clips or another cache."""
+    from twostream.console import run_evaluation
+
+    run_evaluation(**given)
+
+
+@main.command()
+@_WEIGHTS
+@click.argument("more_weights", nargs=-1, metavar="")
+@_ON
+@_RUNS
+def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Path) -> None:
+    """Fuse the streams' scores: --weights 0.5, or --weights spatial=1 temporal=1.5."""
+    from twostream.console import run_fusion
+
+    run_fusion(runs, parse_weights([*weights, *more_weights]), on)
+
+
+@main.command()
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_WEIGHTS
+@_ON
+@_RUNS
+@_CLIPS
+@_CROPS
+@click.option("--json", "as_json", is_flag=True, help="One JSON list instead of tables.")
+def predict(videos: Sequence[Path], weights: Sequence[str], **given: Any) -> None:
+    """Name the action in new videos, by each stream and by their fusion."""
+    from twostream.console import run_prediction
+
+    if not run_prediction(videos, weights=parse_weights(weights), **given):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER, default=Path("demo"))
+def demo(folder: Path) -> None:
+    """Render a small video set and run the four commands on it, in FOLDER."""
+    from twostream.console import run_demo
+
+    run_demo(folder, lambda words: main(words, standalone_mode=False))
+
+
+def parse_weights(words: Sequence[str]) -> Mapping[str, float]:
+    """`["0.5"]` → the temporal stream's share; `["spatial=1", "temporal=1.5"]` → as it says."""
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            share = float(words[0])
+            if not 0 <= share <= 1:
+                raise click.BadParameter(f"{share} is no share: it lies between 0 and 1")
+            return {"spatial": 1 - share, "temporal": share}
+        pairs = (word.partition("=") for word in words)
+        return {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        raise click.BadParameter(
+            f"{' '.join(words)}: give one share, or NAME=WEIGHT for each stream"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A checkpoint rebuilds its own model and names its stream, data recipe and split."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from flowcache import plugins
+from flowcache.recipe import Recipe
+from flowcache.types import FlowCacheError
+from twostream import models
+from twostream.data import ClipSpec
+from twostream.network import Normalized
+from twostream.splits import Split
+from twostream.streams import STREAMS, Stream
+
+_KEY = "twostream"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """All that is needed to build a network and to feed it, beside its weights."""
+
+    stream: str
+    model: str
+    options: Mapping[str, Any]
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    recipe: Recipe
+    split: Split
+
+    @property
+    def values(self) -> Stream:
+        """The stream."""
+        return STREAMS[self.stream]
+
+    def build(self) -> Normalized:
+        """The network with fresh weights. FlowCacheError for options that the model refuses."""
+        network: nn.Module = plugins.create(
+            models,
+            self.model,
+            **self.options,
+            channels=self.values.channels,
+            length=self.clip.length,
+            classes=len(self.classes),
+        )
+        return Normalized(network, self.values.scale(self.recipe), self.values.shift)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, strings and numbers, as a checkpoint may hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """From `to_plain`'s result."""
+        return cls(
+            stream=plain["stream"],
+            model=plain["model"],
+            options=plain["options"],
+            classes=tuple(plain["classes"]),
+            clip=ClipSpec(**{**plain["clip"], "scales": tuple(plain["clip"]["scales"])}),
+            recipe=Recipe(**plain["recipe"]),
+            split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
+        )
+
+
+def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
+    """Put the spec into a checkpoint that is about to be written."""
+    checkpoint[_KEY] = spec.to_plain()
+
+
+def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
+    """The network with its trained weights, in evaluation mode, and its spec.
+
+    Nothing in the file is executed. FlowCacheError where it is missing or no checkpoint of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        spec = Spec.from_plain(content[_KEY])
+    except FileNotFoundError:
+        raise FlowCacheError(f"{path} does not exist: train that stream first") from None
+    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FlowCacheError(f"{path} is no checkpoint of twostream: {reason}") from None
+    model = spec.build()
+    prefix = "model."
+    state = content["state_dict"].items()
+    model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
+    return model.eval(), spec

@@ -1,0 +1,308 @@
+"""What the commands do and print; `cli.py` holds only their words."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flowcache import plugins
+from flowcache.entry import DamagedEntryError
+from flowcache.extract import extract_folder, find_videos
+from flowcache.recipe import Recipe
+from flowcache.store import FlowCache
+from flowcache.types import FlowCacheError
+
+# Names of files may hold brackets, which are not markup.
+_console = Console(highlight=False, markup=False)
+
+
+def run_extraction(videos: Path, cache_root: Path, recipe: Recipe, **how: Any) -> bool:
+    """Extract a folder, report; False where a video got no entry."""
+    from twostream.progress import ExtractionBar
+
+    files, _ = find_videos(videos)
+    cache = FlowCache.create(cache_root, recipe)
+    _console.print(f"{len(files)} videos → {cache_root}: {recipe}")
+    bytes_of_all = sum(path.stat().st_size for path in files)
+    with ExtractionBar(_console, len(files), bytes_of_all) as bar:
+        summary = extract_folder(
+            videos, cache, on_progress=bar.progressed, on_outcome=bar.finished, **how
+        )
+    speed = summary.fields / max(summary.seconds, 1e-9)
+    _console.print(
+        f"{summary.count('done')} videos done ({summary.fields} fields, {speed:.0f} a second), "
+        f"{summary.count('kept')} kept from before, {len(summary.failures)} without an entry"
+    )
+    if summary.ignored:
+        _console.print(
+            f"{len(summary.ignored)} files are not named as videos and were ignored, the first is "
+            f"{summary.ignored[0]}"
+        )
+    for outcome in summary.partial:
+        _console.print(f"  partial: {outcome.job.name}: {outcome.reason}", soft_wrap=True)
+    for outcome in summary.failures:
+        _console.print(f"  {outcome.kind}: {outcome.job.name}: {outcome.reason}", soft_wrap=True)
+    if summary.failures:
+        _console.print(f"the list is in {cache.root / 'failures.csv'}")
+    return not summary.failures
+
+
+def show_cache(root: Path) -> bool:
+    """A table of what a cache holds; False where an entry cannot be read."""
+    cache = FlowCache.open(root)
+    _console.print(f"{root}: {cache.recipe}")
+    table = Table("class", title_justify="left")
+    for name in ("videos", "fields", "bytes a field", "saturated"):
+        table.add_column(name, justify="right")
+    groups: dict[str, list[Any]] = {}
+    damaged, partial = [], []
+    for identifier, info in cache.infos():
+        if isinstance(info, DamagedEntryError):
+            damaged.append(str(info))
+            continue
+        size = cache.path(identifier).stat().st_size
+        groups.setdefault(identifier.rpartition("/")[0] or ".", []).append((info, size))
+        if info.partial:
+            partial.append(f"{identifier}: {info.partial}")
+    everything = [pair for pairs in groups.values() for pair in pairs]
+    for name, pairs in [*sorted(groups.items()), ("all", everything)]:
+        if not pairs:
+            continue
+        fields = sum(info.fields for info, _ in pairs)
+        values = sum(info.fields * 2 * info.height * info.width for info, _ in pairs)
+        saturated = sum(info.saturated for info, _ in pairs) / values
+        size = sum(size for _, size in pairs) / fields
+        table.add_row(
+            name, f"{len(pairs)}", f"{fields}", f"{size:,.0f}", f"{100 * saturated:.3f} %"
+        )
+    _console.print(table)
+    _console.print("bytes include the RGB frames")
+    for line in partial:
+        _console.print(f"  partial: {line}", soft_wrap=True)
+    for line in damaged:
+        _console.print(f"  damaged: {line}", soft_wrap=True)
+    return not damaged
+
+
+def verify_cache(root: Path, jobs: int) -> bool:
+    """Check every entry; False where one is damaged."""
+    cache = FlowCache.open(root)
+    ids = cache.ids()
+    damaged = 0
+    for identifier, problem in cache.verify(jobs):
+        if problem:
+            damaged += 1
+            _console.print(f"  damaged: {identifier}: {problem}", soft_wrap=True)
+    if damaged:
+        _console.print(
+            f"{damaged} of {len(ids)} entries are damaged: delete them and extract again"
+        )
+    else:
+        _console.print(f"all {len(ids)} entries are whole")
+    return not damaged
+
+
+def run_training(
+    stream: str, cache: Path, runs: Path, given: Mapping[str, Any], explicit: set[str]
+) -> None:
+    """Train one stream and print its test accuracy."""
+    from twostream.pipeline import recorded_options, start_run, train_stream
+    from twostream.report import accuracy_table
+
+    folder = runs / stream
+    opened = FlowCache.open(cache)
+    if given["resume"]:
+        if others := sorted(explicit - {"resume"}):
+            raise FlowCacheError(
+                f"--resume goes on with the options of {folder / 'run.json'}: leave out "
+                f"--{others[0].replace('_', '-')}"
+            )
+        options = recorded_options(folder)
+    else:
+        options = _train_options(stream, given)
+        start_run(folder, options, given["overwrite"])
+
+    def say_epoch(row: Mapping[str, Any]) -> None:
+        parts = [f"epoch {row['epoch']}/{options.schedule.epochs}"]
+        for name in ("train_loss", "train_top1", "val_loss", "val_top1"):
+            if name in row:
+                word = (
+                    name.replace("_", " ").replace("top1", "top-1").replace("val ", "validation ")
+                )
+                parts.append(f"{word} {row[name]:.3f}")
+        _console.print("  ".join(parts), soft_wrap=True)
+
+    scores = train_stream(
+        opened,
+        folder,
+        options,
+        resume=given["resume"],
+        say=_console.print,
+        on_epoch=say_epoch,
+        progress_bar=_console.is_terminal,
+    )
+    if scores is not None:
+        _console.print(accuracy_table([scores], f"{len(scores)} test videos"))
+        _console.print(f"checkpoints, metrics and scores are in {folder}")
+
+
+def _train_options(stream: str, given: Mapping[str, Any]) -> Any:
+    from twostream import models
+    from twostream.data import ClipSpec
+    from twostream.pipeline import SplitOptions, TrainOptions
+    from twostream.streams import STREAMS
+    from twostream.train import Schedule
+
+    def text(name: str) -> str | None:
+        return None if given[name] is None else str(given[name])
+
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names}
+
+    try:
+        scales = tuple(float(word) for word in given["scales"].split(",") if word)
+    except ValueError:
+        raise FlowCacheError(f"--scales {given['scales']}: write numbers as 1,0.875,0.75") from None
+    if not all(0 < scale <= 1 for scale in scales):
+        raise FlowCacheError(f"--scales {given['scales']}: a share lies above 0 and up to 1")
+    devices = given["devices"]
+    return TrainOptions(
+        stream=stream,
+        model=given["model"],
+        options=plugins.parse_options(models, given["model"], given["options"]),
+        clip=ClipSpec(
+            length=given["length"] or STREAMS[stream].length,
+            size=given["crop"],
+            scales=scales,
+            **pick("stride", "flip", "subtract_mean"),
+        ),
+        schedule=Schedule(
+            **pick(
+                "epochs",
+                "optimizer",
+                "learning_rate",
+                "weight_decay",
+                "label_smoothing",
+                "partial_bn",
+                "seed",
+            )
+        ),
+        split=SplitOptions(
+            train_list=text("train_list"),
+            test_list=text("test_list"),
+            class_list=text("class_list"),
+            hmdb51=text("hmdb51"),
+            groups=text("groups"),
+            **pick("split_number", "test_share", "validation_share", "skip_missing"),
+        ),
+        crops=int(given["crops"]),
+        trainer={
+            "devices": int(devices) if devices.lstrip("-").isdigit() else devices,
+            **pick("accelerator", "num_nodes", "strategy", "precision"),
+        },
+        **pick("weights", "batch_size", "workers", "seed", "clips"),
+    )
+
+
+def run_evaluation(
+    *,
+    stream: str,
+    cache: Path,
+    runs: Path,
+    clips: int,
+    crops: str,
+    workers: int,
+) -> None:
+    """Score a run's test videos again."""
+    from twostream.checkpoint import load_checkpoint
+    from twostream.pipeline import evaluate_run, items_to_test
+    from twostream.report import accuracy_table
+    from twostream.train import BEST
+
+    opened, folder = FlowCache.open(cache), runs / stream
+    _, spec = load_checkpoint(folder / BEST)
+    items = items_to_test(opened, spec)
+    scores = evaluate_run(
+        opened,
+        folder,
+        items,
+        clips=clips,
+        crops=int(crops),
+        workers=workers,
+        say=_console.print,
+    )
+    _console.print(accuracy_table([scores], f"{len(scores)} test videos"))
+
+
+def run_fusion(runs: Path, weights: Mapping[str, float], rule: str) -> None:
+    """Fuse, and print each stream beside the fusion."""
+    from twostream.pipeline import fuse_runs
+    from twostream.report import accuracy_table
+
+    results = fuse_runs(runs, weights, rule)
+    _console.print(_shares(weights, rule))
+    _console.print(accuracy_table(results, f"{len(results[0])} test videos, accuracy in %"))
+    _console.print(f"scores and the confusion matrix are in {runs / 'fused'}")
+
+
+def run_prediction(
+    videos: Sequence[Path],
+    *,
+    weights: Mapping[str, float],
+    on: str,
+    runs: Path,
+    clips: int,
+    crops: str,
+    as_json: bool,
+) -> bool:
+    """Predict each video; False where one could not be read."""
+    from twostream.predict import Predictor
+    from twostream.train import BEST
+
+    predictor = Predictor([runs / name / BEST for name in weights])
+    results, failures = [], []
+    for video in videos:
+        try:
+            prediction = predictor(video, weights=weights, rule=on, clips=clips, crops=int(crops))
+        except FlowCacheError as error:
+            failures.append({"video": str(video), "error": str(error)})
+            continue
+        results.append(prediction)
+        if not as_json:
+            table = Table(title=prediction.video, title_justify="left")
+            for name in prediction.best:
+                table.add_column(name)
+            columns = (
+                [f"{100 * p:5.1f} %  {c}" for c, p in best] for best in prediction.best.values()
+            )
+            for row in zip(*columns, strict=True):
+                table.add_row(*row)
+            _console.print(table)
+    if as_json:
+        plain = [
+            {
+                "video": p.video,
+                **{n: [{"class": c, "probability": v} for c, v in b] for n, b in p.best.items()},
+            }
+            for p in results
+        ]
+        print(json.dumps([*plain, *failures], indent=2))
+    else:
+        _console.print(_shares(weights, on))
+        for failure in failures:
+            _console.print(f"  failed: {failure['error']}", soft_wrap=True)
+    return not failures
+
+
+def _shares(weights: Mapping[str, float], rule: str) -> str:
+    total = sum(weights.values())
+    shares = ", ".join(f"{name} {value / total:.3g}" for name, value in weights.items())
+    return f"fused by {rule}, shares: {shares}"
+
+
+def run_demo(folder: Path, run: Callable[[Sequence[str]], object]) -> None:
+    """Render the demo's videos in `folder` and run the four commands there."""
+    raise NotImplementedError

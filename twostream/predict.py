@@ -1,0 +1,107 @@
+"""New videos through every stream and the fusion, by the recipes that the checkpoints were trained on."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flowcache import plugins
+from flowcache.extract import Job, extract_video
+from flowcache.recipe import Recipe
+from flowcache.store import FlowCache
+from flowcache.types import FlowCacheError
+from twostream import fusion
+from twostream.checkpoint import Spec, load_checkpoint
+from twostream.index import Item
+from twostream.network import Normalized
+from twostream.pipeline import score
+from twostream.scores import Scores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one video: `best[stream]` is (class, probability), best first."""
+
+    video: str
+    best: Mapping[str, Sequence[tuple[str, float]]]
+
+
+class Predictor:
+    """Checkpoints, loaded once. FlowCacheError where they do not know the same classes."""
+
+    def __init__(self, checkpoints: Sequence[Path]) -> None:
+        self._streams: list[tuple[Normalized, Spec]] = [load_checkpoint(p) for p in checkpoints]
+        first = self._streams[0][1]
+        for _, spec in self._streams[1:]:
+            if spec.classes != first.classes:
+                raise FlowCacheError(
+                    f"the {first.stream} and the {spec.stream} checkpoint know different classes: "
+                    "train both on the same videos"
+                )
+
+    @property
+    def names(self) -> list[str]:
+        """The streams."""
+        return [spec.stream for _, spec in self._streams]
+
+    def __call__(
+        self,
+        video: Path,
+        *,
+        weights: Mapping[str, float],
+        rule: str = "softmax",
+        clips: int = 10,
+        crops: int = 1,
+        top: int = 5,
+    ) -> Prediction:
+        """Each stream's best classes and, where there are several streams, those of their fusion.
+
+        Raises FlowCacheError for a video that cannot be decoded or is too short.
+        """
+        if not video.is_file():
+            raise FlowCacheError(f"{video} is no file: name a video")
+        scores = []
+        with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
+            caches: dict[str, tuple[FlowCache, Item]] = {}
+            for model, spec in self._streams:
+                key = spec.recipe.to_json()
+                if key not in caches:
+                    caches[key] = _extract(video, spec.recipe, Path(folder) / str(len(caches)))
+                cache, item = caches[key]
+                scores.append(
+                    score(
+                        model,
+                        spec,
+                        cache,
+                        [item],
+                        clips=clips,
+                        crops=crops,
+                        batch_size=16,
+                        workers=0,
+                    )
+                )
+        if len(scores) > 1:
+            fuse: Callable[[Sequence[Scores]], Scores] = plugins.create(
+                fusion, rule, weights=weights
+            )
+            scores.append(fuse(scores))
+        return Prediction(str(video), {one.name: _best(one, top) for one in scores})
+
+
+def _extract(video: Path, recipe: Recipe, folder: Path) -> tuple[FlowCache, Item]:
+    """A cache of one video, read by the same code as any other."""
+    cache = FlowCache.create(folder, recipe)
+    try:
+        info = extract_video(Job(video, video.name, cache.path("video")), recipe)
+    except FlowCacheError as error:
+        raise FlowCacheError(f"{video}: {error}") from error
+    item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
+    return cache, item
+
+
+def _best(scores: Scores, top: int) -> list[tuple[str, float]]:
+    probabilities = scores.softmax()[0]
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [(scores.classes[i], float(probabilities[i])) for i in order]

@@ -1,0 +1,69 @@
+"""The progress of an extraction: fields per second and the time that is left."""
+
+import time
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from flowcache.extract import Job, Outcome
+
+
+class ExtractionBar:
+    """A bar over videos. The number of fields is known only as videos are opened, so the time left is.
+
+    fields left = expected fields of the opened videos × (bytes of all / bytes of the opened) − done.
+    """
+
+    def __init__(self, console: Console, videos: int, bytes_of_all: int) -> None:
+        self._progress = Progress(
+            TextColumn("flow"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("videos  {task.fields[speed]}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=videos, speed="")
+        self._bytes_of_all, self._bytes_opened = bytes_of_all, 0
+        self._videos: dict[Path, tuple[int, int]] = {}
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def progressed(self, job: Job, done: int, expected: int) -> None:
+        """A batch of a video is done."""
+        if job.video not in self._videos:
+            self._bytes_opened += job.video.stat().st_size
+        self._videos[job.video] = (done, expected)
+        self._show()
+
+    def finished(self, outcome: Outcome) -> None:
+        """A video is done, or given up."""
+        if outcome.kind == "kept":
+            self._bytes_of_all -= outcome.job.video.stat().st_size
+        elif outcome.kind == "done":
+            self.progressed(outcome.job, outcome.fields, outcome.fields)
+        self._progress.advance(self._task)
+        self._show()
+
+    def _show(self) -> None:
+        done = sum(fields for fields, _ in self._videos.values())
+        if done == 0:
+            return
+        expected = sum(fields for _, fields in self._videos.values())
+        speed = done / (time.monotonic() - self._start)
+        left = expected * max(1.0, self._bytes_of_all / max(1, self._bytes_opened)) - done
+        text = f"{speed:.0f} fields/s, {_clock(left / speed)} left"
+        self._progress.update(self._task, speed=text)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,166 @@
+"""What a stream says of each video, and how right it is. Joined by id, never by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from flowcache.atomic import atomic_path
+from flowcache.types import Float32, FlowCacheError
+
+
+class ScoresError(FlowCacheError):
+    """Scores that cannot be read, or do not belong together; the message says which."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Logits of videos.
+
+    name: whose scores these are, such as "temporal".
+    ids: (N) video ids, each once. labels: int64 (N,), −1 where there is none.
+    logits: float32 (N, K); never probabilities, so that a softmax is applied once, by whoever wants it.
+    classes: (K) names. trained_on: ids that training saw, the validation part included.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    logits: Float32
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    trained_on: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n, k = len(self.ids), len(self.classes)
+        if self.logits.shape != (n, k) or self.labels.shape != (n,):
+            raise ScoresError(
+                f"{self.name}: {n} videos and {k} classes need logits ({n}, {k}) and {n} labels, not "
+                f"{self.logits.shape} and {self.labels.shape}"
+            )
+        if len(set(self.ids)) != n:
+            raise ScoresError(f"{self.name}: a video is scored twice")
+        if not np.isfinite(self.logits).all():
+            worst = self.ids[int(np.argmin(np.isfinite(self.logits).all(1)))]
+            raise ScoresError(f"{self.name}: the scores of {worst} are not numbers")
+        if n and not (self.labels.min() >= -1 and self.labels.max() < k):
+            raise ScoresError(f"{self.name}: a label is none of the {k} classes")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Scores({self.name!r}, {len(self)} videos, {len(self.classes)} classes)"
+
+    def softmax(self) -> Float32:
+        """Probabilities (N, K)."""
+        powers = np.exp(self.logits - self.logits.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+
+    def top(self, k: int) -> float:
+        """The share of videos whose class is among the k best. A tie counts against the video."""
+        own = np.take_along_axis(self.logits, self.labels[:, None], 1)
+        not_worse = (self.logits >= own).sum(1)  # its own class included
+        return float((not_worse <= k).mean())
+
+    def mean_class_accuracy(self) -> float:
+        """Top-1 of each class that has videos, averaged over those classes."""
+        confusion = self.confusion()
+        videos = confusion.sum(1)
+        present = videos > 0
+        return float((np.diag(confusion)[present] / videos[present]).mean())
+
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """(K, K) counts: row the true class, column the predicted one."""
+        k = len(self.classes)
+        flat = self.labels * k + self.logits.argmax(1)
+        return np.bincount(flat, minlength=k * k).reshape(k, k)
+
+    def save(self, path: Path) -> None:
+        """As .npz, without pickles."""
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                name=np.array(self.name),
+                ids=np.array(self.ids, np.str_),
+                logits=self.logits,
+                labels=self.labels,
+                classes=np.array(self.classes, np.str_),
+                trained_on=np.array(self.trained_on, np.str_),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """From `save`'s file; ScoresError where it is missing or something else."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(
+                    name=str(file["name"]),
+                    ids=tuple(file["ids"].tolist()),
+                    logits=file["logits"],
+                    labels=file["labels"],
+                    classes=tuple(file["classes"].tolist()),
+                    trained_on=tuple(file["trained_on"].tolist()),
+                )
+        except FileNotFoundError:
+            raise ScoresError(
+                f"{path} does not exist: train and evaluate that stream first"
+            ) from None
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
+            raise ScoresError(f"{path} is no scores file: {error}") from None
+
+
+def align(many: Sequence[Scores]) -> list[Scores]:
+    """The same videos in the same order, that of the first.
+
+    ScoresError, naming the first differences, unless all have the same videos, labels, classes and
+    training videos.
+    """
+    first = many[0]
+    for other in many[1:]:
+        pair = f"{first.name} and {other.name}"
+        if first.classes != other.classes:
+            raise ScoresError(
+                f"{pair} have different classes: {_differences(first.classes, other.classes)}"
+            )
+        if set(first.ids) != set(other.ids):
+            raise ScoresError(
+                f"{pair} score different videos: {_differences(first.ids, other.ids)}"
+            )
+        if set(first.trained_on) != set(other.trained_on):
+            raise ScoresError(
+                f"{pair} were trained on different splits: "
+                f"{_differences(first.trained_on, other.trained_on)}"
+            )
+    aligned = [first]
+    for other in many[1:]:
+        row = {identifier: number for number, identifier in enumerate(other.ids)}
+        order = np.array([row[identifier] for identifier in first.ids], np.int64)
+        other = replace(
+            other, ids=first.ids, logits=other.logits[order], labels=other.labels[order]
+        )
+        wrong = np.flatnonzero(other.labels != first.labels)
+        if len(wrong):
+            identifier = first.ids[wrong[0]]
+            raise ScoresError(
+                f"{first.name} and {other.name} label {len(wrong)} videos differently, the first is "
+                f"{identifier}: {first.classes[first.labels[wrong[0]]]} and "
+                f"{first.classes[other.labels[wrong[0]]]}"
+            )
+        aligned.append(other)
+    return aligned
+
+
+def _differences(mine: Sequence[str], theirs: Sequence[str]) -> str:
+    if set(mine) == set(theirs):
+        return "they are in another order"
+    phrases = []
+    for word, here, there in (("first", mine, theirs), ("second", theirs, mine)):
+        only = sorted(set(here) - set(there))
+        if only:
+            more = f" and {len(only) - 3} more" if len(only) > 3 else ""
+            phrases.append(f"only the {word} has {', '.join(only[:3])}{more}")
+    return "; ".join(phrases)
