@@ -25,7 +25,7 @@ def missing_bytes(path: Path) -> int:
         elif head[4:8] in _ISO_FIRST_BOXES:
             end = _iso_end(file, size)
         elif head[:4] == _EBML:
-            end = _matroska_end(file)
+            end = _matroska_end(file, size)
         else:
             end = 0
     return max(0, end - size)
@@ -33,12 +33,16 @@ def missing_bytes(path: Path) -> int:
 
 def _riff_end(file: BinaryIO, size: int) -> int:
     """Where the last `movi` list ends; an index missing behind it costs no frame."""
-    end = position = 0
+    end = position = inside_until = 0
     while position + 12 <= size:
         file.seek(position)
         tag, length = file.read(4), int.from_bytes(file.read(4), "little")
         kind = file.read(4)
-        if tag == b"RIFF":
+        if position >= inside_until:
+            # Large files go on in further RIFF chunks; anything else behind one is slack.
+            if tag != b"RIFF" or kind not in (b"AVI ", b"AVIX"):
+                break
+            inside_until = position + 8 + length
             position += 12  # step inside
             continue
         if tag == b"LIST" and kind == b"movi":
@@ -61,15 +65,16 @@ def _iso_end(file: BinaryIO, size: int) -> int:
     return position
 
 
-def _matroska_end(file: BinaryIO) -> int:
+def _matroska_end(file: BinaryIO, size: int) -> int:
     """Where the segment ends; 0 where its length was left open, as live recordings do."""
     while True:
         identifier = _vint(file, keep_marker=True)
         length = _vint(file, keep_marker=False)
         if identifier is None or length is None:
             return 0
-        if identifier == _SEGMENT:
-            return file.tell() + length
+        end = file.tell() + length
+        if identifier == _SEGMENT or end > size:
+            return end
         file.seek(length, 1)
 
 

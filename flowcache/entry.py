@@ -131,7 +131,9 @@ class EntryWriter:
     def add_frames(self, frames: Frames) -> None:
         """Append frames as JPEG."""
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._recipe.jpeg_quality]
-        encoded = [cv2.imencode(".jpg", rgb[..., ::-1], quality)[1] for rgb in frames]
+        encoded = [
+            cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)[1] for rgb in frames
+        ]
         for jpeg in encoded:
             self._offsets.append(self._offsets[-1] + len(jpeg))
         start = len(self._jpeg)
@@ -242,12 +244,13 @@ class Entry:
         try:
             if self._open is None:
                 # Locks fail on some network and read-only mounts, and a whole file needs none.
-                file = h5py.File(self.path, "r", locking=False)
+                # Fields are read once each, so a cache of chunks would only cost memory.
+                file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=4 * _JPEG_CHUNK)
                 info = EntryInfo.from_json(file.attrs["info"])
                 offsets, means = file["rgb_offsets"][:], file["flow_mean"][:]
                 self._open = _Opened(file, info, file["flow"], file["rgb_jpeg"], offsets, means)
             yield self._open
-        except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        except (FlowCacheError, OSError, LookupError, TypeError, RuntimeError, ValueError) as error:
             raise DamagedEntryError(f"{self.path}: {_first_line(error)}") from error
 
     def info(self) -> EntryInfo:
@@ -259,8 +262,9 @@ class Entry:
         """Fields by number → int8 or int16 (n, 2, H, W); one chunk is read for each."""
         with self._reading() as opened:
             stored = np.empty((len(indices), *opened.flow.shape[1:]), opened.flow.dtype)
-            for slot, index in enumerate(indices):
-                opened.flow.read_direct(stored, index, slot)
+            for slot, first, count in _runs(indices):
+                fields, slots = np.s_[first : first + count], np.s_[slot : slot + count]
+                opened.flow.read_direct(stored, fields, slots)
             return codec.unpack(stored, opened.info.height, opened.info.recipe.quantizer.dtype)
 
     def flow(self, indices: Sequence[int]) -> FlowStack:
@@ -334,6 +338,18 @@ class Entry:
             raise DamagedEntryError(
                 f"{self.path}: {info.frames} frames cannot have {info.fields} fields"
             )
+
+
+def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Runs of consecutive numbers, as (position, first number, count).
+
+    Reading a run is one call, and a call costs as much as a field.
+    """
+    start = 0
+    for end in range(1, len(indices) + 1):
+        if end == len(indices) or indices[end] != indices[end - 1] + 1:
+            yield start, indices[start], end - start
+            start = end
 
 
 def _seal(digest: str) -> bytes:

@@ -128,6 +128,8 @@ def extract_video(
 
 def flow_at_step(algorithm: FlowAlgorithm, gray: UInt8, step: int) -> FlowStack:
     """Flow from each frame t to t + step: uint8 (T, H, W) → T − step fields."""
+    if step == 1:
+        return algorithm(gray)
     t, h, w = gray.shape
     flow = np.empty((t - step, 2, h, w), np.float32)
     # Every step-th frame, from each start: within one such series the frames are consecutive.

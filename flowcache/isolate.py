@@ -86,7 +86,7 @@ class _Child:
                 raise value
             if kind == "ended":
                 raise CrashedError(_cause_of_death(self._process.wait()))
-            if on_report:
+            if kind == "report" and on_report:
                 on_report(value)
 
     def _receive(self) -> None:
@@ -155,7 +155,7 @@ def _serve() -> None:
     os.dup2(2, 1)  # whatever native code prints must not land among the replies
 
     def send(kind: str, value: Any) -> None:
-        pickle.dump((kind, value), replies)
+        replies.write(pickle.dumps((kind, value)))  # pickled first: half a reply would be the end
         replies.flush()
 
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -172,10 +172,10 @@ def _serve() -> None:
         request = requests.get()
         try:
             function, args = pickle.loads(request)
-            outcome = "result", function(*args, lambda value: send("report", value))
+            send("started", None)  # what had to be imported is no part of the work's time
+            send("result", function(*args, lambda value: send("report", value)))
         except Exception as error:
-            outcome = "raised", _picklable(error)
-        send(*outcome)
+            send("raised", _picklable(error))
 
 
 def _picklable(error: Exception) -> Exception:

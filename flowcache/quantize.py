@@ -22,10 +22,10 @@ class Quantizer:
     step: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.step <= self.bound:
+        if not 0 < self.step <= self.bound < np.inf:
             raise FlowCacheError(
                 f"a quantiser step of {self.step} px and a bound of {self.bound} px leave no code: "
-                "the step must be above 0 and at most the bound"
+                "the step must be above 0 and at most the bound, which must be finite"
             )
         if self.levels > np.iinfo(np.int16).max:
             raise FlowCacheError(

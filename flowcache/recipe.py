@@ -87,9 +87,16 @@ class Recipe:
         """From `to_json`'s text; ValueError where it is something else."""
         values = json.loads(text)
         names = {f.name for f in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        if (
+            not isinstance(values, dict)
+            or set(values) != names
+            or not isinstance(values["options"], dict)
+        ):
             raise ValueError(f"a recipe has the keys {', '.join(sorted(names))}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"a value is of the wrong type ({error})") from None
 
     def differences(self, other: "Recipe") -> list[str]:
         """What differs, one phrase each: `"bound 20.0, not 15.0"`; own value first."""

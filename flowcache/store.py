@@ -64,6 +64,7 @@ class FlowCache:
         try:
             remove_leftovers(self.root)
             yield
+            remove_leftovers(self.root)  # of children that crashed
         finally:
             lock.release()
 

@@ -98,15 +98,20 @@ class FlowAlgorithm(Protocol):
         ...
 
 
+def require_gray(gray: UInt8) -> None:
+    """ValueError unless these are uint8 (T, H, W)."""
+    _require(
+        gray.dtype == np.uint8 and gray.ndim == 3,
+        f"gray frames must be uint8 (T, H, W), not {gray.dtype} {gray.shape}",
+    )
+
+
 def pairwise_flow(gray: UInt8, flow: "PairFlow") -> FlowStack:
     """Run a two-frame method over consecutive frames: uint8 (T, H, W) → T − 1 fields.
 
     `flow` takes two uint8 (H, W) images and returns float32 (H, W, 2), as OpenCV's methods do.
     """
-    _require(
-        gray.dtype == np.uint8 and gray.ndim == 3,
-        f"gray frames must be uint8 (T, H, W), not {gray.dtype} {gray.shape}",
-    )
+    require_gray(gray)
     t, h, w = gray.shape
     data = np.empty((max(t - 1, 0), 2, h, w), np.float32)
     for i in range(t - 1):

@@ -1,7 +1,7 @@
 """Decode a video: frames in display order, upright, resized, with time stamps, as a stream."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -85,17 +85,20 @@ class Video:
         self.path = path
         try:
             # Text that cannot be decoded is no reason to refuse the pictures.
-            self._container = av.open(str(path), metadata_errors="replace")
+            # An absolute path, because what stands before a colon would be taken for a protocol.
+            self._container = av.open(str(path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise BrokenVideoError(f"not a readable video: {_reason(error)}") from error
-        if not self._container.streams.video:
+        streams = self._container.streams.video
+        if not streams or streams[0].codec_context is None:
             self._container.close()
-            raise BrokenVideoError("it holds no video stream")
-        self._stream = self._container.streams.video[0]
+            what = "of a codec that is known" if streams else ""
+            raise BrokenVideoError(f"it holds no video stream {what}".rstrip())
+        self._stream = streams[0]
         codec = self._stream.codec_context
         codec.thread_count = 1  # videos are decoded side by side, one process each
         # Otherwise a decoder paints over what it could not read and reports nothing.
-        codec.options = {"err_detect": "explode"}
+        codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         self.size: tuple[int, int] | None = None
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate: Fraction | None = rate if rate else None
@@ -138,9 +141,14 @@ class Video:
 
         try:
             for packet in self._container.demux(self._stream):
+                if packet.size:
+                    packets += 1
+                else:
+                    # The end. What the decoder still holds back may lie behind a gap, so whether
+                    # all is there has to be known before it gives that away.
+                    self._check_whole(packets, broken)
                 if packet.is_corrupt:
                     raise broken("the data is damaged")
-                packets += packet.size > 0
                 for frame in packet.decode():
                     last = frame.time if frame.time is not None else last
                     if frame.is_corrupt:
@@ -149,15 +157,16 @@ class Video:
                     count += 1
         except (av.FFmpegError, OSError) as error:
             raise broken(f"decoding fails ({_reason(error)})") from error
-        if missing := missing_bytes(self.path):
-            raise broken(f"the file ends early, {missing} bytes short of what it announces,")
-        if packets < len(self._stream.index_entries):
-            raise broken(
-                f"the file ends early, with {packets} of the {len(self._stream.index_entries)} "
-                "packets in its index,"
-            )
         if count == 0:
             raise BrokenVideoError("it holds no frame")
+
+    def _check_whole(self, packets: int, broken: Callable[[str], BrokenVideoError]) -> None:
+        if missing := missing_bytes(self.path):
+            raise broken(f"the file ends early, {missing} bytes short of what it announces,")
+        if packets < (indexed := len(self._stream.index_entries)):
+            raise broken(
+                f"the file ends early, with {packets} of the {indexed} packets in its index,"
+            )
 
     def _upright(self, frame: av.VideoFrame, resize: Resize) -> UInt8:
         # FFmpeg's angle is counter-clockwise, as rot90's is; phones only ever turn by quarters.

@@ -39,8 +39,29 @@ class Stream:
     shift: tuple[float, ...]
 
 
+# Named functions, because a stream is pickled into loading processes.
 def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
     return np.moveaxis(entry.rgb(indices), 3, 1)
+
+
+def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
+    return entry.codes(indices)
+
+
+def _frames(item: Item) -> int:
+    return item.frames
+
+
+def _fields(item: Item) -> int:
+    return item.fields
+
+
+def _rgb_scale(_: Recipe) -> tuple[float, ...]:
+    return tuple(1 / (255 * std) for std in _STD)
+
+
+def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
+    return recipe.quantizer_step, recipe.quantizer_step
 
 
 # The channel statistics of ImageNet, which published weights expect (values in 0..1).
@@ -51,11 +72,11 @@ SPATIAL = Stream(
     name="spatial",
     channels=3,
     length=1,
-    available=lambda item: item.frames,
+    available=_frames,
     read=_read_rgb,
     mirror=(1, 1, 1),
     is_displacement=False,
-    scale=lambda recipe: tuple(1 / (255 * std) for std in _STD),
+    scale=_rgb_scale,
     shift=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
 )
 
@@ -63,11 +84,11 @@ TEMPORAL = Stream(
     name="temporal",
     channels=2,
     length=10,
-    available=lambda item: item.fields,
-    read=lambda entry, indices: entry.codes(indices),
+    available=_fields,
+    read=_read_flow,
     mirror=(-1, 1),
     is_displacement=True,
-    scale=lambda recipe: (recipe.quantizer_step, recipe.quantizer_step),
+    scale=_flow_scale,
     shift=(0.0, 0.0),
 )
 

@@ -68,7 +68,7 @@ def apply_view(clip: Integers, view: View, size: int, stream: Stream) -> tuple[I
     if view.mirrored:
         clip = clip[..., ::-1]
         gain *= np.array(stream.mirror, np.float32)
-    return np.ascontiguousarray(clip), gain
+    return clip, gain
 
 
 def _resize(clip: Integers, size: int) -> Integers:

@@ -1,10 +1,11 @@
 """DIS: Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 
-from flowcache.types import FlowCacheError, FlowStack, UInt8, pairwise_flow
+from flowcache.types import FlowCacheError, FlowStack, UInt8, pairwise_flow, require_gray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +41,17 @@ class DIS:
         return f"OpenCV {cv2.__version__}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields. FlowCacheError where a side is too small for one patch."""
-        # OpenCV reads past its buffers, and crashes, where the finest level cannot hold a patch.
-        smallest = self.patch_size << self.finest_scale
+        """uint8 (T, H, W) → T − 1 fields. FlowCacheError where a side is too small."""
+        require_gray(gray)
+        # OpenCV reads past its buffers, and crashes, where the finest level has no room for two
+        # patches each way; and it takes no picture under 12 pixels.
+        smallest = max(12, (self.patch_size + self.patch_stride) << self.finest_scale)
         if min(gray.shape[1:]) < smallest:
             raise FlowCacheError(
                 f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for dis, which needs "
                 f"{smallest} pixels a side here: use farneback, or a larger --size"
             )
-        solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        solver: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         solver.setFinestScale(self.finest_scale)
         solver.setPatchSize(self.patch_size)
         solver.setPatchStride(self.patch_stride)

@@ -1,6 +1,7 @@
 """Farnebäck, "Two-Frame Motion Estimation Based on Polynomial Expansion", SCIA 2003."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 
@@ -12,7 +13,7 @@ class Farneback:
     """Polynomial expansion as OpenCV computes it; the defaults are those of its class.
 
     pyr_scale: size of each pyramid level relative to the one before it.
-    levels: pyramid levels, the original included.
+    levels: pyramid levels beside the original.
     winsize: side of the averaging window, in pixels; larger is smoother and catches faster motion.
     iterations: refinements per level.
     poly_n, poly_sigma: neighbourhood (5 or 7) and Gaussian width of the polynomial expansion.
@@ -34,7 +35,7 @@ class Farneback:
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields."""
-        solver = cv2.FarnebackOpticalFlow.create(
+        solver: Any = cv2.FarnebackOpticalFlow.create(
             numLevels=self.levels,
             pyrScale=self.pyr_scale,
             winSize=self.winsize,

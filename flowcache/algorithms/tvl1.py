@@ -5,10 +5,11 @@ Estimation", IPOL 2013.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 
-from flowcache.types import FlowStack, UInt8, pairwise_flow
+from flowcache.types import FlowCacheError, FlowStack, UInt8, pairwise_flow, require_gray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,16 @@ class TVL1:
         return f"OpenCV {cv2.__version__}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields."""
+        """uint8 (T, H, W) → T − 1 fields. FlowCacheError for frames of a single row."""
+        require_gray(gray)
+        if gray.shape[1] < 2:  # OpenCV would read memory that nothing was written to
+            raise FlowCacheError(
+                f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for tvl1, which needs 2 "
+                "rows: use farneback, or a larger --size"
+            )
         # Built for each call: the object cannot be pickled, and once it has seen a small image it
         # keeps that image's number of scales.
-        solver = cv2.optflow.DualTVL1OpticalFlow.create(
+        solver: Any = cv2.optflow.DualTVL1OpticalFlow.create(
             tau=self.tau,
             lambda_=self.lambda_,
             theta=self.theta,

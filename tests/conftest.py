@@ -1,0 +1,54 @@
+"""What the tests share: where the real videos lie, and how to make small ones."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Stubs that run in child processes must be importable there by name; children get this path.
+sys.path.insert(0, str(Path(__file__).parent / "stubs"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real videos and images, which are not part of the project."""
+    folder = Path(os.environ.get("TWOSTREAM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no test data at {folder}: set TWOSTREAM_TEST_DATA to the folder that has it")
+    return folder
+
+
+@pytest.fixture
+def recipe() -> Callable[..., Any]:
+    """Recipes of `farneback` at full size, but for what a test says."""
+    from flowcache.recipe import Recipe
+
+    def make(algorithm: str = "farneback", options: Any = (), **changes: Any) -> Recipe:
+        values: dict[str, Any] = {
+            "frame_step": 1,
+            "size": "256",
+            "bound": 20.0,
+            "quantizer_step": 20 / 127,
+            "jpeg_quality": 90,
+        }
+        return Recipe.of(algorithm, dict(options), **values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_child_outlives_the_tests() -> Iterator[None]:
+    yield
+    from flowcache import isolate
+
+    isolate.kill_all()

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import made_entries as entries
+import made_videos as made
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[made.Format], Path]:
+    """One video of numbered frames for each format, written when first asked for."""
+    folder, done = tmp_path_factory.mktemp("formats"), {}
+
+    def get(how: made.Format) -> Path:
+        name = str(how)
+        if name not in done:
+            path = folder / f"{len(done)}{how.suffix}"
+            done[name] = made.write_video(path, made.numbered_frames(made.COUNT), how)
+        return done[name]
+
+    return get
+
+
+@pytest.fixture
+def rgb():
+    stack = made.moving_scene(9, 45, 61, 1.2, -0.6)
+    tint = np.array([0.9, 0.8, 0.7]) * stack[..., None] + [10, 35, 70]
+    return np.clip(tint, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def entry_path(tmp_path, recipe, rgb):
+    path = tmp_path / "cache" / "a" / "v.h5"
+    entries.write(path, recipe(), entries.smooth_flow(8, 45, 61), rgb)
+    return path

@@ -1,0 +1,42 @@
+"""Cache entries whose content is known, written by the tests themselves."""
+
+import hashlib
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from flowcache.entry import Source, write_entry
+from flowcache.types import FlowStack, Frames
+
+SOURCE = Source(name="a/v.avi", size_bytes=10, sha256="00", modified_ns=5)
+
+
+def smooth_flow(fields, height, width, scale=5.0, seed=0):
+    """Fields such as algorithms give, some of it beyond 20 px where scale says so."""
+    random = np.random.default_rng(seed)
+    coarse = random.normal(0, scale, (fields, 2, 4, 5)).astype(np.float32)
+    resized = [
+        cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for f in coarse for c in f
+    ]
+    return np.stack(resized).reshape(fields, 2, height, width)
+
+
+def write(path, recipe, flow, rgb, times=None, batches=1, **finish):
+    values = {"source": SOURCE, "size": (99, 77), "rate": Fraction(25), "partial": ""} | finish
+    times = np.arange(len(rgb)) / 25 if times is None else times
+    with write_entry(path, recipe) as writer:
+        for part in np.array_split(np.arange(len(rgb)), batches):
+            writer.add_frames(Frames(rgb[part], times[part]))
+        for part in np.array_split(np.arange(len(flow)), batches) if len(flow) else []:
+            writer.add_flow(FlowStack(flow[part]))
+        assert (writer.frames, writer.fields) == (len(rgb), len(flow))
+        return writer.finish(**values)
+
+
+def reseal(path):
+    """Seal an entry again by the rule in its own first bytes, so that only its content is wrong."""
+    raw = path.read_bytes()
+    text, sep, _ = raw[:512].rstrip(b"\0").rpartition(b": ")
+    digest = hashlib.sha256(raw[512:]).hexdigest().encode()
+    path.write_bytes((text + sep + digest + b"\n").ljust(512, b"\0") + raw[512:])

@@ -1,0 +1,128 @@
+"""Functions that child processes of the tests import: decoders that crash or hang, and the like."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from flowcache.types import FlowCacheError
+from flowcache.video import Video
+
+
+class BadVideo(Video):
+    """Dies, as its file's name says, after the first batch."""
+
+    def frames(self, *args: Any, **options: Any) -> Any:
+        name = Path(self.path).name
+        for batch in super().frames(*args, **options):
+            yield batch
+            if "abort" in name:
+                os.abort()
+            if "segfault" in name:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if "exit" in name:
+                os._exit(3)
+            if "hang" in name:
+                time.sleep(600)
+            if "odd_error" in name:
+                raise LookupError("quite unexpected")
+
+
+class CountingVideo(Video):
+    """Leaves a line in a file beside the video whenever it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        with path.parent.with_name("opened.txt").open("a") as log:
+            log.write(f"{path.name}\n")
+        super().__init__(path)
+
+
+class UnpicklableError(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")  # is built from two values, and pickles as one
+        self.handle = sys.stdout
+
+
+class DeepError(FlowCacheError):
+    """A sentence for a user."""
+
+
+def add(a: int, b: int, report: Any) -> int:
+    return a + b
+
+
+def where_am_i(report: Any) -> int:
+    return os.getpid()
+
+
+def count_up(n: int, report: Any) -> str:
+    for i in range(n):
+        report(i)
+    return "done"
+
+
+def echo(value: Any, report: Any) -> Any:
+    return value
+
+
+def raise_it(kind: str, report: Any) -> None:
+    if kind == "unpicklable":
+        raise UnpicklableError("two", "words")
+    if kind == "deep":
+        raise DeepError("do this instead")
+    raise ValueError(kind)
+
+
+def return_unpicklable(report: Any) -> Any:
+    return lambda: None
+
+
+def print_noise(report: Any) -> str:
+    print("a native library talks on standard output")
+    os.write(1, b"and not through Python\n")
+    sys.stdout.flush()
+    return "quiet"
+
+
+def die(how: str, report: Any) -> None:
+    if how == "abort":
+        os.abort()
+    elif how == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        os._exit(int(how))
+
+
+def hang(report: Any) -> None:
+    time.sleep(600)
+
+
+def report_then_hang(n: int, report: Any) -> None:
+    for i in range(n):
+        report(i)
+    time.sleep(600)
+
+
+def read_entry(entry: Any, indices: list[int], rounds: int, replies: Any) -> None:
+    """Read an entry's fields and frames again and again, and say what they add up to."""
+    totals = set()
+    for _ in range(rounds):
+        for index in indices:
+            codes, rgb = entry.codes([index]), entry.rgb([index])
+            totals.add((index, int(codes.astype(int).sum()), int(rgb.astype(int).sum())))
+    replies.put(sorted(totals))
+
+
+def try_to_write(root: Path, replies: Any) -> None:
+    """Ask for the right to write to a cache, and say what the answer was."""
+    from flowcache.store import FlowCache
+
+    try:
+        with FlowCache.open(root).writing():
+            replies.put("in")
+    except FlowCacheError as error:
+        replies.put(str(error))

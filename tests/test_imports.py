@@ -1,0 +1,173 @@
+"""The rules of the house, read from the source files."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("cli", "twostream", "flowcache")
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.py", "flowcache/**/*.py", "twostream/**/*.py")
+    for path in ROOT.glob(pattern)
+)
+WRITTEN = sorted(
+    [
+        *SOURCES,
+        *(
+            p.relative_to(ROOT).as_posix()
+            for d in ("tests", "benchmarks")
+            for p in ROOT.glob(f"{d}/**/*.py")
+        ),
+    ]
+)
+
+
+def sources(*patterns):
+    return [s for s in SOURCES if any(Path(s).match(p) for p in patterns)]
+
+
+def resolve(module, name):
+    """`from a import b` imports the module a.b where there is one, else a."""
+    path = ROOT.joinpath(*module.split("."), name)
+    return f"{module}.{name}" if path.with_suffix(".py").exists() or path.is_dir() else module
+
+
+def imports(source, at_import_only=False):
+    """Every module that a file names in an import statement, anywhere in it."""
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    if at_import_only:
+        inside = {
+            id(n)
+            for f in nodes
+            if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for n in ast.walk(f)
+        }
+        nodes = [n for n in nodes if id(n) not in inside]
+    found = set()
+    package = source.removesuffix(".py").split("/")[:-1]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {resolve(module, alias.name) for alias in node.names}
+    return found
+
+
+def tops(source, **how):
+    return {module.partition(".")[0] for module in imports(source, **how)}
+
+
+def ours(source):
+    return {m for m in imports(source) if m.partition(".")[0] in OURS}
+
+
+def third_party(source):
+    return tops(source) - set(sys.stdlib_module_names) - set(OURS)
+
+
+def of_folder(folder):
+    return [s for s in sources(f"{folder}/*.py") if not s.endswith("__init__.py")]
+
+
+def test_the_rules_have_files_to_look_at():
+    for folder in ("flowcache", "flowcache/algorithms", "twostream/models", "twostream/fusion"):
+        assert of_folder(folder), folder
+    assert imports("flowcache/store.py") >= {"flowcache.entry", "flowcache.recipe", "joblib"}
+    assert imports("flowcache/recipe.py") >= {"flowcache.algorithms", "flowcache.plugins"}
+
+
+@pytest.mark.parametrize("source", sources("flowcache/*.py", "flowcache/**/*.py"))
+def test_flowcache_imports_neither_twostream_nor_the_commands_nor_torch(source):
+    allowed_torch = source.startswith("flowcache/algorithms/")  # a GPU algorithm's own file
+    forbidden = {"twostream", "cli", "lightning", "torchmetrics", "click", "rich"}
+    assert not tops(source) & forbidden
+    assert allowed_torch or "torch" not in tops(source)
+
+
+@pytest.mark.parametrize("source", sources("twostream/*.py", "twostream/**/*.py"))
+def test_twostream_never_imports_the_commands(source):
+    assert "cli" not in tops(source)
+
+
+def test_types_import_nothing_of_ours():
+    assert not ours("flowcache/types.py")
+
+
+@pytest.mark.parametrize("source", of_folder("flowcache/algorithms"))
+def test_algorithms_import_types_alone(source):
+    assert ours(source) <= {"flowcache.types"}
+
+
+@pytest.mark.parametrize("source", of_folder("twostream/models"))
+def test_models_import_torch_layers_and_weights_alone(source):
+    assert ours(source) <= {"twostream.layers", "twostream.weights"}
+    assert third_party(source) <= {"torch"}
+
+
+@pytest.mark.parametrize("source", of_folder("twostream/fusion"))
+def test_fusion_rules_import_scores_alone(source):
+    assert ours(source) <= {"twostream.scores"}
+
+
+@pytest.mark.parametrize("folder", ["flowcache/algorithms", "twostream/models", "twostream/fusion"])
+def test_plugins_never_import_one_another_and_nobody_imports_one_by_name(folder):
+    package = folder.replace("/", ".")
+    for source in SOURCES:
+        named = {m for m in imports(source) if m.startswith(f"{package}.")}
+        assert not named, f"{source} imports {named}"
+    assert not imports(f"{folder}/__init__.py") & {package}
+
+
+@pytest.mark.parametrize("source", sources("twostream/train.py", "twostream/evaluate.py"))
+def test_training_and_evaluation_are_handed_their_model_and_loader(source):
+    named = {m for m in ours(source) if m.startswith(("twostream.models", "twostream.data"))}
+    assert not named
+
+
+def test_the_commands_load_nothing_heavy_until_one_runs():
+    code = (
+        "import sys, cli; "
+        "print([m for m in ('torch', 'cv2', 'h5py', 'lightning', 'av', 'joblib', 'matplotlib', "
+        "'numba') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_module_changes_the_process_when_it_is_imported(source):
+    """No handlers, torch flags, thread counts or environment set at import."""
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    statements = [
+        n
+        for top in tree.body
+        if not isinstance(top, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+        and not (isinstance(top, ast.If) and "__main__" in ast.unparse(top.test))
+        for n in ast.walk(top)
+    ]
+    calls = [ast.unparse(n.func) for n in statements if isinstance(n, ast.Call)]
+    for call in calls:
+        assert not call.startswith(("signal.", "logging.basicConfig", "warnings.", "torch.set_"))
+        assert call not in ("cv2.setNumThreads", "os.environ.setdefault", "np.seterr", "locals")
+    targets = [ast.unparse(t) for n in statements if isinstance(n, ast.Assign) for t in n.targets]
+    assert not [t for t in targets if t.startswith(("os.environ", "torch.backends"))]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_error_is_swallowed_by_a_bare_except(source):
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    assert not [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and not n.type]
+
+
+@pytest.mark.parametrize("source", WRITTEN)
+def test_no_file_is_longer_than_400_lines(source):
+    assert len((ROOT / source).read_text(encoding="utf-8").splitlines()) <= 400
