@@ -320,7 +320,11 @@ def run_demo(folder: Path, run: Callable[[Sequence[str]], object]) -> None:
         run(given)
 
     call(f"extract-flow {folder / 'videos'} --size {demo.SIZE}", "--cache")
-    small = f"--model tiny --crop {demo.CROP} --workers 0 --epochs {demo.EPOCHS}"
+    small = (
+        f"--model tiny --crop {demo.CROP} --workers 0 --epochs {demo.EPOCHS} "
+        f"--batch-size {demo.BATCH_SIZE} --learning-rate {demo.LEARNING_RATE} "
+        f"--weight-decay {demo.WEIGHT_DECAY}"
+    )
     call(f"train --stream spatial {small}", "--cache", "--runs")
     call(f"train --stream temporal {small}", "--cache", "--runs")
     call("fuse --weights 0.5", "--runs")
