@@ -9,6 +9,21 @@ import click
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+class _Jobs(click.ParamType[int]):
+    name = "integer"
+
+    def convert(self, value: Any, *_: Any) -> int:
+        """A number of processes as joblib counts them: 0 is none at all."""
+        if str(value).lstrip("-").isdigit() and int(value) != 0:
+            return int(value)
+        raise click.BadParameter(
+            f"{value} is no number of processes: 1 or more, or -1 for all cores"
+        )
+
+
+_JOBS = _Jobs()
 _CACHE = click.option(
     "--cache", type=_FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
 )
@@ -103,11 +118,11 @@ def main() -> None:
 )
 @click.option("--jpeg-quality", type=int, default=90, show_default=True, help="Of the RGB frames.")
 @click.option(
-    "--jobs", type=int, default=-1, show_default=True, help="Videos at once; -1: all cores."
+    "--jobs", type=_JOBS, default=-1, show_default=True, help="Videos at once; -1: all cores."
 )
 @click.option(
     "--timeout",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=600.0,
     show_default=True,
     help="Seconds without progress after which a video is given up.",
@@ -172,7 +187,7 @@ def cache_info(cache: Path) -> None:
 
 @cache_group.command("verify")
 @click.argument("cache", type=_FOLDER, default=Path("cache"))
-@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1: all cores.")
+@click.option("--jobs", type=_JOBS, default=-1, show_default=True, help="Processes; -1: all cores.")
 def cache_verify(cache: Path, jobs: int) -> None:
     """Read all of a cache and check every checksum and count."""
     from twostream.console import verify_cache
@@ -229,9 +244,11 @@ def show(
 @click.option(
     "--optimizer", type=click.Choice(["adamw", "sgd"]), default="adamw", show_default=True
 )
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True)
-@click.option("--weight-decay", type=float, default=0.05, show_default=True)
-@click.option("--label-smoothing", type=float, default=0.0, show_default=True)
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True
+)
+@click.option("--weight-decay", type=click.FloatRange(0), default=0.05, show_default=True)
+@click.option("--label-smoothing", type=click.FloatRange(0, 1), default=0.0, show_default=True)
 @click.option("--partial-bn", is_flag=True, help="Freeze all batch norm statistics but the first.")
 @click.option("--length", type=click.IntRange(1), show_default="1 spatial, 10 temporal")
 @click.option("--stride", type=click.IntRange(1), default=1, show_default=True)
@@ -255,20 +272,29 @@ def show(
 @click.option("--test-list", type=_FILE, help="Videos to test on.")
 @click.option("--class-list", type=_FILE, help="UCF101's classInd.txt.")
 @click.option("--hmdb51", type=_FOLDER, help="Folder of HMDB51's split files.")
-@click.option("--split-number", type=int, default=1, show_default=True, help="Of HMDB51.")
+@click.option(
+    "--split-number", type=click.IntRange(1), default=1, show_default=True, help="Of HMDB51."
+)
 @click.option("--groups", type=_FILE, help="CSV file `video,group`: a group is never divided.")
-@click.option("--test-share", type=float, default=0.3, show_default=True)
-@click.option("--validation-share", type=float, default=0.2, show_default=True)
+@click.option(
+    "--test-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+)
+@click.option(
+    "--validation-share", type=click.FloatRange(0, 1, max_open=True), default=0.2, show_default=True
+)
 @click.option("--skip-missing", is_flag=True, help="Leave out listed videos that are not here.")
 @_CLIPS
 @_CROPS
 @_WORKERS
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--accelerator", default="auto", show_default=True, help="Lightning's, as the next four."
 )
 @click.option("--devices", default="auto", show_default=True)
-@click.option("--num-nodes", type=int, default=1, show_default=True)
+@click.option("--num-nodes", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--strategy", default="auto", show_default=True)
 @click.option("--precision", default="32-true", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a killed run, with the options it had.")
@@ -313,18 +339,21 @@ def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Pat
 
 
 @main.command()
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, required=True, metavar="VIDEO...")
 @_WEIGHTS
 @_ON
 @_RUNS
 @_CLIPS
 @_CROPS
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of tables.")
-def predict(videos: Sequence[Path], weights: Sequence[str], **given: Any) -> None:
+def predict(words: Sequence[str], weights: Sequence[str], **given: Any) -> None:
     """Name the action in new videos, by each stream and by their fusion."""
     from twostream.console import run_prediction
 
-    if not run_prediction(videos, weights=parse_weights(weights), **given):
+    # `--weights spatial=1 temporal=1.5 VIDEO`: the second weight arrives among the videos.
+    more = [w for w in words if "=" in weights[0] and "=" in w and not Path(w).exists()]
+    videos = [Path(w) for w in words if w not in more]
+    if not run_prediction(videos, weights=parse_weights([*weights, *more]), **given):
         sys.exit(1)
 
 
@@ -345,7 +374,9 @@ def parse_weights(words: Sequence[str]) -> Mapping[str, float]:
             if not 0 <= share <= 1:
                 raise click.BadParameter(f"{share} is no share: it lies between 0 and 1")
             return {"spatial": 1 - share, "temporal": share}
-        pairs = (word.partition("=") for word in words)
+        pairs = [word.partition("=") for word in words]
+        if len({name for name, _, _ in pairs}) < len(pairs):
+            raise click.BadParameter(f"{' '.join(words)}: a stream has two weights")
         return {name: float(value) for name, _, value in pairs}
     except ValueError:
         raise click.BadParameter(

@@ -1,4 +1,4 @@
-"""Does a video file hold all the bytes that its container says it holds?
+"""Find out whether a video file holds all the bytes that its container announces.
 
 A demuxer that meets the end of a file early mostly reports an ordinary end of stream, and the video
 comes out shorter. AVI (RIFF), MP4/MOV (ISO base media) and Matroska/WebM state the length of their

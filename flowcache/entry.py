@@ -34,6 +34,10 @@ _JPEG_CHUNK = 1 << 16
 class DamagedEntryError(FlowCacheError):
     """A cache entry that is not what its writer wrote."""
 
+    def __init__(self, message: str) -> None:
+        # From a loading process, torch raises this again with a traceback that ends in the message.
+        super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Has the video no entry?"""
+        """The video has no entry."""
         return self.kind not in ("done", "kept")
 
 
@@ -274,6 +274,9 @@ def _still_valid(job: Job, recipe: Recipe, keep_partial: bool) -> EntryInfo | No
 @contextmanager
 def _backend(name: str, scheduler: str | None) -> Iterator[None]:
     if name != "dask":
+        if name not in joblib.parallel.BACKENDS:
+            known = ", ".join(sorted({"dask", *map(str, joblib.parallel.BACKENDS)}))
+            raise FlowCacheError(f"joblib has no backend {name!r}: it has {known}")
         with joblib.parallel_config(backend=name):
             yield
         return

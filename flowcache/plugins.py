@@ -26,12 +26,18 @@ def create(folder: ModuleType, name: str, **options: Any) -> Any:
     for key in given:
         if key not in known:
             raise FlowCacheError(_unknown_option(name, key, known))
-    return factory(**given)
+    try:
+        return factory(**given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FlowCacheError(f"{name} cannot be made with these options: {reason}") from error
 
 
 def parse_options(folder: ModuleType, name: str, texts: Iterable[str]) -> dict[str, Any]:
     """`["lambda=0.15"]` → `{"lambda": 0.15}`, each value of the type that the plug-in declares."""
-    _, known = _factory(folder, name)
+    _, parameters = _factory(folder, name)
+    # What has no default is not the user's to say: the caller provides it.
+    known = {k: p for k, p in parameters.items() if p.default is not inspect.Parameter.empty}
     options = {}
     for text in texts:
         key, equals, value = text.partition("=")

@@ -19,6 +19,18 @@ from twostream.splits import Split
 from twostream.streams import STREAMS, Stream
 
 _KEY = "twostream"
+# What reading something else as a checkpoint can lead to.
+_UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    FlowCacheError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +93,18 @@ def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         spec = Spec.from_plain(content[_KEY])
+        model = spec.build()
+        prefix = "model."
+        state = content["state_dict"].items()
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
     except FileNotFoundError:
         raise FlowCacheError(f"{path} does not exist: train that stream first") from None
-    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise FlowCacheError(f"{path} is no checkpoint of twostream: {reason}") from None
-    model = spec.build()
-    prefix = "model."
-    state = content["state_dict"].items()
-    model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
     return model.eval(), spec
+
+
+def first_epoch_after(path: Path) -> int:
+    """The epoch with which a run goes on from its last checkpoint."""
+    return int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1

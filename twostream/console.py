@@ -259,8 +259,11 @@ def run_prediction(
     as_json: bool,
 ) -> bool:
     """Predict each video; False where one could not be read."""
+    from twostream.pipeline import check_weights
     from twostream.predict import Predictor
     from twostream.train import BEST
+
+    check_weights(weights)
 
     predictor = Predictor([runs / name / BEST for name in weights])
     results, failures = [], []

@@ -162,9 +162,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
     So a resumed run sees what an undisturbed one would have seen.
     """
 
-    def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, count: int, seed: int, rank: int = 0, world: int = 1, epoch: int = 0
+    ) -> None:
         self._count, self._seed, self._rank, self._world = count, seed, rank, world
-        self._epoch = 0
+        self._epoch = epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
@@ -195,18 +197,21 @@ class ClipData(lightning.LightningDataModule):
         batch_size: int,
         workers: int,
         validation_clips: int = 3,
+        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._train = TrainClips(cache, train, stream, spec, seed)
         self._validation = TestClips(cache, validation, stream, spec, validation_clips, 1)
         self._seed, self._batch_size, self._workers = seed, batch_size, workers
+        # The trainer starts the loader before it says which epoch a resumed run begins with.
+        self._first_epoch = first_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew each epoch; the last batch may be smaller."""
         rank, world = 0, 1
         if self.trainer is not None:
             rank, world = self.trainer.global_rank, self.trainer.world_size
-        sampler = EpochSampler(len(self._train), self._seed, rank, world)
+        sampler = EpochSampler(len(self._train), self._seed, rank, world, self._first_epoch)
         return make_loader(self._train, self._batch_size, self._workers, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
@@ -228,6 +233,8 @@ def make_loader(
         collate_fn=_join,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
+        # Its own, or starting a loader would move the generator that dropout draws from.
+        generator=torch.Generator(),
     )
 
 

@@ -99,11 +99,21 @@ def read_index(
 
 def read_groups(path: Path) -> dict[str, str]:
     """A CSV file with the columns video and group → group by video id."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if not {"video", "group"} <= set(rows.fieldnames or ()):
-            raise VideoIndexError(f"{path} needs a first line `video,group`")
-        return {video_id(row["video"]): row["group"] for row in rows}
+    try:
+        # Spreadsheets put a mark in front of the first line, which "-sig" takes away.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names, rows = set(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise VideoIndexError(f"{path} cannot be read as UTF-8 text: {error}") from None
+    if not {"video", "group"} <= names:
+        raise VideoIndexError(f"{path} needs a first line `video,group`")
+    for number, row in enumerate(rows, 2):
+        if not row["video"] or not row["group"]:
+            raise VideoIndexError(
+                f"{path}, line {number} ({row['video']}): it needs a video and a group"
+            )
+    return {video_id(row["video"]): row["group"] for row in rows}
 
 
 def video_id(path: str) -> str:

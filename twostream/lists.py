@@ -96,6 +96,6 @@ def _first_repeated(values: Iterable[str]) -> str | None:
 def _lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise VideoIndexError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise VideoIndexError(f"{path} cannot be read as UTF-8 text: {error}") from None
     return [line.strip() for line in lines if line.strip()]

@@ -18,7 +18,7 @@ from flowcache.atomic import atomic_path
 from flowcache.store import FlowCache
 from flowcache.types import FlowCacheError
 from twostream import fusion
-from twostream.checkpoint import Spec, add_spec, load_checkpoint
+from twostream.checkpoint import Spec, add_spec, first_epoch_after, load_checkpoint
 from twostream.data import ClipData, ClipSpec, TestClips, make_loader
 from twostream.evaluate import average_logits
 from twostream.index import Item, VideoIndex, read_index
@@ -27,10 +27,11 @@ from twostream.network import Normalized
 from twostream.report import write_confusion_csv, write_confusion_png, write_predictions
 from twostream.scores import Scores, align
 from twostream.splits import Split, make_split, write_split
-from twostream.train import BEST, LAST, Row, Schedule, Training, fit
+from twostream.train import BEST, LAST, METRICS, Row, Schedule, Training, fit
 from twostream.weights import load_published, read_state
 
 SCORES = "scores.npz"
+_PREDICTIONS, _SPLIT = "predictions.csv", "split.csv"
 _RUN = "run.json"
 Say = Callable[[str], None]
 FusionRule = Callable[[Sequence[Scores]], Scores]
@@ -119,7 +120,7 @@ def start_run(folder: Path, options: TrainOptions, overwrite: bool) -> None:
             f"{folder} holds a trained network: go on with --resume, replace it with --overwrite, or "
             "name another folder with --runs"
         )
-    for name in (BEST, LAST):
+    for name in (BEST, LAST, METRICS, SCORES, _PREDICTIONS, _SPLIT):
         (folder / name).unlink(missing_ok=True)
     record = {"options": asdict(options), "versions": _versions()}
     with atomic_path(folder / _RUN) as temporary:
@@ -151,7 +152,10 @@ def train_stream(
 
     Returns the scores; None in the helping processes of a distributed run.
     """
+    if not _is_first_process():
+        say = on_epoch = _say_nothing
     index, split = options.split.carry_out(cache, options.seed)
+    resume = resume and (folder / LAST).exists()
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
@@ -166,7 +170,7 @@ def train_stream(
         split=split,
     )
     if _is_first_process():
-        write_split(folder / "split.csv", index, split)
+        write_split(folder / _SPLIT, index, split)
     say(
         f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
         f"{len(split.test)} test; {len(index.classes)} classes"
@@ -187,6 +191,7 @@ def train_stream(
         seed=options.seed,
         batch_size=options.batch_size,
         workers=options.workers,
+        first_epoch=first_epoch_after(folder / LAST) if resume else 0,
     )
     trainer = fit(
         Training(
@@ -196,7 +201,7 @@ def train_stream(
         folder,
         epochs=options.schedule.epochs,
         validated=bool(split.validation),
-        resume=resume and (folder / LAST).exists(),
+        resume=resume,
         on_epoch=on_epoch,
         progress_bar=progress_bar,
         **options.trainer,
@@ -234,7 +239,7 @@ def evaluate_run(
         model, spec, cache, items, clips=clips, crops=crops, batch_size=batch_size, workers=workers
     )
     scores.save(folder / SCORES)
-    write_predictions(folder / "predictions.csv", scores)
+    write_predictions(folder / _PREDICTIONS, scores)
     return scores
 
 
@@ -255,17 +260,25 @@ def fuse_runs(runs: Path, weights: Mapping[str, float], rule: str) -> list[Score
 
     ScoresError where they do not belong together, see `scores.align`.
     """
-    if len(weights) < 2 or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-        raise FlowCacheError("fusion needs two weights or more, none below 0 and not all 0")
+    check_weights(weights)
     streams = align([Scores.load(runs / name / SCORES) for name in weights])
     fuse: FusionRule = plugins.create(fusion, rule, weights=weights)
     fused = fuse(streams)
     folder = runs / "fused"
     fused.save(folder / SCORES)
-    write_predictions(folder / "predictions.csv", fused)
+    write_predictions(folder / _PREDICTIONS, fused)
     write_confusion_csv(folder / "confusion.csv", fused)
     write_confusion_png(folder / "confusion.png", [*streams, fused])
     return [*streams, fused]
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """FlowCacheError unless these make a weighted mean of two streams or more."""
+    values = list(weights.values())
+    if len(values) < 2 or not all(0 <= v < np.inf for v in values) or sum(values) == 0:
+        raise FlowCacheError(
+            "--weights must be two or more numbers, none below 0, not all 0 and none infinite"
+        )
 
 
 def score(
@@ -314,6 +327,10 @@ def _load_weights(model: Normalized, weights: str) -> list[str]:
     else:
         state = read_state(weights)
     return load_published(network, state, first_layer=network.first_layer, head=network.head)
+
+
+def _say_nothing(_: object) -> None:
+    pass
 
 
 def _is_first_process() -> bool:

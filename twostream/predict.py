@@ -16,7 +16,7 @@ from twostream import fusion
 from twostream.checkpoint import Spec, load_checkpoint
 from twostream.index import Item
 from twostream.network import Normalized
-from twostream.pipeline import score
+from twostream.pipeline import check_weights, score
 from twostream.scores import Scores
 
 
@@ -60,6 +60,8 @@ class Predictor:
 
         Raises FlowCacheError for a video that cannot be decoded or is too short.
         """
+        if len(self._streams) > 1:
+            check_weights(weights)
         if not video.is_file():
             raise FlowCacheError(f"{video} is no file: name a video")
         scores = []

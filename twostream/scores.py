@@ -62,16 +62,17 @@ class Scores:
 
     def top(self, k: int) -> float:
         """The share of videos whose class is among the k best. A tie counts against the video."""
-        own = np.take_along_axis(self.logits, self.labels[:, None], 1)
-        not_worse = (self.logits >= own).sum(1)  # its own class included
-        return float((not_worse <= k).mean())
+        return float((self._rank() <= k).mean())
 
     def mean_class_accuracy(self) -> float:
         """Top-1 of each class that has videos, averaged over those classes."""
-        confusion = self.confusion()
-        videos = confusion.sum(1)
-        present = videos > 0
-        return float((np.diag(confusion)[present] / videos[present]).mean())
+        right = self._rank() == 1
+        return float(np.mean([right[self.labels == k].mean() for k in np.unique(self.labels)]))
+
+    def _rank(self) -> npt.NDArray[np.int64]:
+        """How many classes score no less than the true one, itself included: (N,)."""
+        own = np.take_along_axis(self.logits, self.labels[:, None], 1)
+        return np.asarray((self.logits >= own).sum(1), np.int64)
 
     def confusion(self) -> npt.NDArray[np.int64]:
         """(K, K) counts: row the true class, column the predicted one."""
@@ -109,7 +110,7 @@ class Scores:
             raise ScoresError(
                 f"{path} does not exist: train and evaluate that stream first"
             ) from None
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
+        except (OSError, LookupError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise ScoresError(f"{path} is no scores file: {error}") from None
 
 

@@ -13,12 +13,14 @@ from typing import Any, Literal
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from flowcache.atomic import atomic_path
+from flowcache.types import FlowCacheError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 METRICS = "metrics.csv"
@@ -92,18 +94,16 @@ class Training(lightning.LightningModule):
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """Dropout depends on the seed and the epoch alone, so a resumed run repeats it."""
+        """Dropout depends on the seed and the epoch alone, so a resumed run repeats it.
+
+        And statistics that are to stay frozen are frozen again.
+        """
         entropy = [self._schedule.seed, self.current_epoch, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-
-    def train(self, mode: bool = True) -> "Training":
-        """Training mode; frozen statistics stay frozen whenever it is entered again."""
-        super().train(mode)
-        if mode and self._schedule.partial_bn:
+        if self._schedule.partial_bn:
             norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
             for norm in norms[1:]:
                 norm.eval()
-        return self
 
     def configure_optimizers(self) -> Any:
         """AdamW or SGD with momentum 0.9, and a learning rate that changes at every step."""
@@ -169,8 +169,8 @@ def fit(
         "save_on_train_epoch_end": True,
     }
     callbacks: list[Callback] = [
-        ModelCheckpoint(filename="best", monitor="val_loss" if validated else None, **shared),
-        ModelCheckpoint(filename="last", **shared),
+        _Best(filename="best", monitor="val_loss" if validated else None, **shared),
+        _Last(filename="last", **shared),
         _Metrics(folder / METRICS, on_epoch),
     ]
     if progress_bar:
@@ -188,7 +188,7 @@ def fit(
         warnings.filterwarnings(
             "ignore", message=".*`isinstance.treespec, LeafSpec.` is deprecated.*"
         )
-        trainer = lightning.Trainer(
+        trainer = _trainer(
             max_epochs=epochs,
             callbacks=callbacks,
             logger=False,
@@ -203,6 +203,38 @@ def fit(
             training, data, ckpt_path=str(folder / LAST) if resume else None, weights_only=True
         )
     return trainer
+
+
+def _trainer(**options: Any) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(**options)
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise FlowCacheError(
+            f"--accelerator, --devices, --num-nodes, --strategy or --precision: {reason}"
+        ) from error
+
+
+class _Best(ModelCheckpoint):
+    """The best epoch so far, also where the run's folder was moved before it was resumed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = str(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(Path(folder) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "last_model_path", "kth_best_model_path")
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            state_dict
+            | {name: moved(state_dict[name]) for name in paths}
+            | {"dirpath": folder, "best_k_models": best}
+        )
+
+
+class _Last(_Best):
+    """The last epoch; a class of its own, because Lightning tells callbacks' states by class."""
 
 
 class _Metrics(Callback):

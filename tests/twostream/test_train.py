@@ -142,16 +142,6 @@ def test_without_partial_batch_norm_all_statistics_move(toy, tmp_path, options):
     assert all(mean.abs().max() > 0 for mean in means.values())
 
 
-def test_frozen_statistics_stay_frozen_whenever_training_is_entered_again(options):
-    model = torch.nn.Sequential(*(torch.nn.BatchNorm2d(2) for _ in range(3)), torch.nn.Dropout())
-    training = Training(model, 2, Schedule(epochs=1, partial_bn=True), lambda _: None)
-    for _ in range(2):
-        training.train()
-        assert [m.training for m in model] == [True, False, False, True]
-        training.eval()
-        assert not any(m.training for m in model)
-
-
 def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimension(
     toy, tmp_path, items
 ):

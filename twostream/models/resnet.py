@@ -127,4 +127,6 @@ def create(
     dropout: float = 0.5,
 ) -> ResNet:
     """A ResNet for clips of `length` frames of `channels` channels."""
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout} must be 0 or more and under 1")
     return ResNet(depth, channels * length, classes, dropout)

@@ -38,4 +38,6 @@ def create(
     *, channels: int, length: int, classes: int, width: int = 16, dropout: float = 0.2
 ) -> Tiny:
     """A small network for clips of `length` frames of `channels` channels."""
+    if width < 1 or not 0 <= dropout < 1:
+        raise ValueError(f"width={width} dropout={dropout}: 1 or more, and 0 or more but under 1")
     return Tiny(channels * length, classes, width, dropout)
