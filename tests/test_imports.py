@@ -14,16 +14,6 @@ SOURCES = sorted(
     for pattern in ("*.py", "flowcache/**/*.py", "twostream/**/*.py")
     for path in ROOT.glob(pattern)
 )
-WRITTEN = sorted(
-    [
-        *SOURCES,
-        *(
-            p.relative_to(ROOT).as_posix()
-            for d in ("tests", "benchmarks")
-            for p in ROOT.glob(f"{d}/**/*.py")
-        ),
-    ]
-)
 
 
 def sources(*patterns):
