@@ -127,9 +127,9 @@ def peak_memory(minutes: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--size", default="256", help="short side, or WxH")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--minutes", type=float, default=10, help="of the long video; 0 leaves it out"
     )
