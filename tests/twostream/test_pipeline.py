@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import os
 import signal
 import subprocess
 import sys
@@ -271,7 +272,9 @@ def test_a_run_killed_by_the_system_goes_on_to_the_same_result(undisturbed, toy,
 
     def child(resume):
         words = [sys.executable, str(script), str(toy.root), str(run_folder), resume]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        # As many threads as here: sums in another order differ in their last digits.
+        threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=threads)
 
     for last_epoch in ("1", "2"):
         process = child("0" if last_epoch == "1" else "1")
