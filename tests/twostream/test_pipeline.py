@@ -1,7 +1,7 @@
 import csv
 import json
-import shutil
 import os
+import shutil
 import signal
 import subprocess
 import sys
