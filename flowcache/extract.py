@@ -1,6 +1,5 @@
 """Videos → cache entries: one video in this process, or many in isolated ones."""
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +12,7 @@ import joblib
 import numpy as np
 
 from flowcache import isolate
-from flowcache.atomic import atomic_path
+from flowcache.atomic import write_csv
 from flowcache.entry import DamagedEntryError, Entry, EntryInfo, Source, write_entry
 from flowcache.recipe import Recipe
 from flowcache.store import FlowCache
@@ -300,7 +299,5 @@ def _write_failures(path: Path, failures: Sequence[Outcome]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "kind", "reason"])
-        writer.writerows([o.job.name, o.kind, o.reason] for o in failures)
+    rows = [[o.job.name, o.kind, o.reason] for o in failures]
+    write_csv(path, [["video", "kind", "reason"], *rows])

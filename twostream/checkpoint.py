@@ -74,7 +74,7 @@ class Spec:
             model=plain["model"],
             options=plain["options"],
             classes=tuple(plain["classes"]),
-            clip=ClipSpec(**{**plain["clip"], "scales": tuple(plain["clip"]["scales"])}),
+            clip=ClipSpec.from_plain(plain["clip"]),
             recipe=Recipe(**plain["recipe"]),
             split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
         )

@@ -2,9 +2,9 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import lightning
 import numpy as np
@@ -58,6 +58,11 @@ class ClipSpec:
     scales: tuple[float, ...] = ()
     flip: bool = True
     subtract_mean: bool = True
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """From `asdict`'s result, also where JSON has turned the tuple into a list."""
+        return cls(**{**plain, "scales": tuple(plain["scales"])})
 
 
 class ClipReader:

@@ -100,11 +100,10 @@ class TrainOptions:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """From `asdict`'s result, as JSON returns it."""
-        clip = {**plain["clip"], "scales": tuple(plain["clip"]["scales"])}
         return cls(
             **{
                 **plain,
-                "clip": ClipSpec(**clip),
+                "clip": ClipSpec.from_plain(plain["clip"]),
                 "schedule": Schedule(**plain["schedule"]),
                 "split": SplitOptions(**plain["split"]),
             }

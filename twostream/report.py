@@ -1,13 +1,12 @@
 """Scores as a person reads them: tables, predictions, a confusion matrix."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
-from flowcache.atomic import atomic_path
+from flowcache.atomic import atomic_path, write_csv
 from twostream.scores import Scores
 
 
@@ -43,20 +42,19 @@ def write_predictions(path: Path, scores: Scores) -> None:
                 probabilities[number, best[number]],
             )
         )
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", "prediction", "probability", "probability of the label"])
-        for own, identifier, label, prediction, probability in sorted(rows):
-            writer.writerow([identifier, label, prediction, f"{probability:.4f}", f"{own:.4f}"])
+    header = ["video", "label", "prediction", "probability", "probability of the label"]
+    written = [
+        [identifier, label, prediction, f"{probability:.4f}", f"{own:.4f}"]
+        for own, identifier, label, prediction, probability in sorted(rows)
+    ]
+    write_csv(path, [header, *written])
 
 
 def write_confusion_csv(path: Path, scores: Scores) -> None:
     """Counts: a row for each true class, a column for each predicted one."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true \\ predicted", *scores.classes])
-        for name, row in zip(scores.classes, scores.confusion(), strict=True):
-            writer.writerow([name, *row])
+    counts = zip(scores.classes, scores.confusion(), strict=True)
+    rows = [[name, *row] for name, row in counts]
+    write_csv(path, [["true \\ predicted", *scores.classes], *rows])
 
 
 def write_confusion_png(path: Path, scores: Sequence[Scores]) -> None:

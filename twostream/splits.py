@@ -1,6 +1,5 @@
 """Which videos train, which choose the best epoch, and which test; groups stay together."""
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowcache.atomic import atomic_path
+from flowcache.atomic import write_csv
 from twostream.index import Item, VideoIndex, VideoIndexError
 
 
@@ -120,12 +119,12 @@ def check_leakage(train: Sequence[Item], test: Sequence[Item]) -> None:
 
 def write_split(path: Path, index: VideoIndex, split: Split) -> None:
     """A CSV file: video, label, group, part."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", "group", "part"])
-        for part in ("train", "validation", "test"):
-            for item in index.select(getattr(split, part)):
-                writer.writerow([item.id, index.classes[item.label], item.group, part])
+    rows = [
+        [item.id, index.classes[item.label], item.group, part]
+        for part in ("train", "validation", "test")
+        for item in index.select(getattr(split, part))
+    ]
+    write_csv(path, [["video", "label", "group", "part"], *rows])
 
 
 def _bundles(items: Sequence[Item]) -> list[list[Item]]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from flowcache.atomic import atomic_path
+from flowcache.atomic import write_csv
 from flowcache.types import FlowCacheError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -262,11 +262,5 @@ class _Metrics(Callback):
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.monotonic() - self._start, 2)
         self._rows.append(row)
-        with (
-            atomic_path(self._path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-            writer.writerows(self._rows)
+        write_csv(self._path, [list(row), *([one[name] for name in row] for one in self._rows)])
         self._on_epoch(row)
