@@ -95,9 +95,9 @@ def main() -> None:
 @_CACHE
 @click.option(
     "--algorithm",
-    default="dis",
+    default="tvl1",
     show_default=True,
-    help="tvl1, farneback or dis: a file in flowcache/algorithms.",
+    help="tvl1, tvl1_opencv, farneback or dis: a file in flowcache/algorithms.",
 )
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
 @click.option("--step", type=int, default=1, show_default=True, help="Frames from t to t + step.")
@@ -200,7 +200,7 @@ def cache_verify(cache: Path, jobs: int) -> None:
 @click.argument("source", type=_FILE)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--frame", type=int, help="Which field a picture shows; by default the liveliest.")
-@click.option("--algorithm", default="dis", show_default=True, help="For a video.")
+@click.option("--algorithm", default="tvl1", show_default=True, help="For a video.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
 @click.option("--size", default="256", show_default=True, metavar="SIDE|WxH", help="For a video.")
 def show(

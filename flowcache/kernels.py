@@ -5,11 +5,11 @@ signed number an expression would turn into floating point. Importing this takes
 `codec` does it when there is something to pack.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from flowcache.compiled import compiled
 
 _W = np.uint64
 _EVEN_PAIRS, _ODD_PAIRS = _W(0x3333333333333333), _W(0xCCCCCCCCCCCCCCCC)
@@ -18,50 +18,19 @@ _EVEN_BYTES = _W(0x00FF00FF00FF00FF)
 _LOW_BIT, _TOP_BIT = _W(0x0101010101010101), _W(0x8080808080808080)
 _NOT_TOP_BIT = _W(0x7F7F7F7F7F7F7F7F)
 
-
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """At its first call, for this processor; kept on the disk for the processes that follow."""
-    try:
-        compiled: Callable[..., None] = njit(function, cache=True, nogil=True)
-    except RuntimeError:  # neither the package's folder nor the user's can be written
-        compiled = njit(function, nogil=True)
-    return compiled
-
-
-@_compiled
-def pack_fields(
-    values: Any, words: Any, size: int, numbers: Any, bytes_: Any, differences: Any, folded: Any
-) -> None:
-    """Values uint8 or uint16 (T, 2, H, W) → words uint64 (T, itemsize, 4, n).
-
-    Scratch for one field: numbers uint64 (itemsize, 4, n), bytes_ the same memory as bytes, and
-    differences and folded (4, 8n), of the values' type and zero.
-    """
-    for t in range(values.shape[0]):
-        _difference_rows(values[t], differences)
-        _fold(differences, folded, size)
-        _split(folded, bytes_)
-        for k in range(words.shape[1]):
-            _exchange(numbers[k], words[t, k])
+_PACK = [
+    f"void({type_}[:, :, :, ::1], uint64[:, :, :, ::1], int64, uint64[:, :, ::1], uint8[:, :, ::1], "
+    f"{type_}[:, ::1], {type_}[:, ::1])"
+    for type_ in ("uint8", "uint16")
+]
+_UNPACK = [
+    f"void(uint64[:, :, :, ::1], {type_}[:, :, :, ::1], uint64[:, :, ::1], uint8[:, :, ::1], "
+    f"{type_}[:, ::1], uint64[::1])"
+    for type_ in ("uint8", "uint16")
+]
 
 
-@_compiled
-def unpack_fields(
-    words: Any, values: Any, numbers: Any, bytes_: Any, differences: Any, carries: Any
-) -> None:
-    """Undo `pack_fields`. One more scratch: carries uint64 (n)."""
-    for t in range(values.shape[0]):
-        for k in range(words.shape[1]):
-            _exchange(words[t, k], numbers[k])
-        if words.shape[1] == 1:
-            _unfold_words(numbers[0], carries)
-            _sum_rows(bytes_[0], values[t])
-        else:
-            _unfold_pairs(bytes_, differences)
-            _sum_rows(differences, values[t])
-
-
-@_compiled
+@compiled()
 def _exchange(a: Any, b: Any) -> None:
     """Pair of bits i of byte plane k of a (4, n) becomes pair k of plane i of b; its own inverse."""
     a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
@@ -78,7 +47,7 @@ def _exchange(a: Any, b: Any) -> None:
         b3[i] = ((p1 & _ODD_NIBBLES) >> _W(4)) | (p3 & _ODD_NIBBLES)
 
 
-@_compiled
+@compiled()
 def _unfold_words(words: Any, carries: Any) -> None:
     """Bytes u → the running sum of d; words (4, n), in place; carries (n) for scratch."""
     total = _W(0)
@@ -103,7 +72,7 @@ def _unfold_words(words: Any, carries: Any) -> None:
             row[j] = sums ^ ((row[j] ^ carry) & _TOP_BIT)
 
 
-@_compiled
+@compiled()
 def _unfold_pairs(numbers: Any, differences: Any) -> None:
     """Low and high bytes of u (2, 4, n) → the running sum of d, uint16 (4, n)."""
     total = _W(0)
@@ -117,7 +86,7 @@ def _unfold_pairs(numbers: Any, differences: Any) -> None:
             target[j] = total
 
 
-@_compiled
+@compiled()
 def _fold(differences: Any, folded: Any, size: int) -> None:
     """Values (4, n), of which the first `size` in each row count → u of their differences."""
     bits = _W(8 * folded.itemsize - 1)
@@ -133,7 +102,7 @@ def _fold(differences: Any, folded: Any, size: int) -> None:
         last = _W(source[size - 1])
 
 
-@_compiled
+@compiled()
 def _split(folded: Any, numbers: Any) -> None:
     """Numbers (4, n) → their bytes (itemsize, 4, n), the lowest first."""
     for k in range(len(numbers)):
@@ -143,7 +112,7 @@ def _split(folded: Any, numbers: Any) -> None:
                 target[j] = _W(source[j]) >> _W(8 * k)
 
 
-@_compiled
+@compiled()
 def _difference_rows(values: Any, differences: Any) -> None:
     """Values (2, H, W) → differences down the columns (4, ≥ 2 ⌈H / 4⌉ W), rows taken in fours."""
     components, height, width = values.shape
@@ -157,7 +126,7 @@ def _difference_rows(values: Any, differences: Any) -> None:
                 target[x] = row[x] - above[x] if y else row[x]
 
 
-@_compiled
+@compiled()
 def _sum_rows(differences: Any, values: Any) -> None:
     """Undo `_difference_rows`."""
     components, height, width = values.shape
@@ -169,3 +138,36 @@ def _sum_rows(differences: Any, values: Any) -> None:
             row, above = values[c, y], values[c, max(y - 1, 0)]
             for x in range(width):
                 row[x] = above[x] + source[x] if y else source[x]
+
+
+@compiled(*_PACK)
+def pack_fields(
+    values: Any, words: Any, size: int, numbers: Any, bytes_: Any, differences: Any, folded: Any
+) -> None:
+    """Values uint8 or uint16 (T, 2, H, W) → words uint64 (T, itemsize, 4, n).
+
+    Scratch for one field: numbers uint64 (itemsize, 4, n), bytes_ the same memory as bytes, and
+    differences and folded (4, 8n), of the values' type and zero.
+    """
+    for t in range(values.shape[0]):
+        _difference_rows(values[t], differences)
+        _fold(differences, folded, size)
+        _split(folded, bytes_)
+        for k in range(words.shape[1]):
+            _exchange(numbers[k], words[t, k])
+
+
+@compiled(*_UNPACK)
+def unpack_fields(
+    words: Any, values: Any, numbers: Any, bytes_: Any, differences: Any, carries: Any
+) -> None:
+    """Undo `pack_fields`. One more scratch: carries uint64 (n)."""
+    for t in range(values.shape[0]):
+        for k in range(words.shape[1]):
+            _exchange(words[t, k], numbers[k])
+        if words.shape[1] == 1:
+            _unfold_words(numbers[0], carries)
+            _sum_rows(bytes_[0], values[t])
+        else:
+            _unfold_pairs(bytes_, differences)
+            _sum_rows(differences, values[t])
