@@ -1,11 +1,11 @@
 """Extraction against a bare loop on the same cores, and the memory of a worker on a long video.
 
-    python benchmarks/extract.py
+    python benchmarks/extract.py --algorithm dis
 
-The bare loop decodes to grey at the stored size, computes the same DIS flow and throws it away: one
-process and one OpenCV thread a core, as extraction has. "wall" is the throughput of the whole run, with
-the start of the processes; "processor" is the ratio of the processor time of all processes, which other
-load on the machine disturbs less. The long video is synthetic, and its flow as cheap as DIS allows.
+The bare loop decodes to grey at the stored size, computes the same flow and throws it away: one
+process and one OpenCV thread a core, as extraction has. "One core" is the same extraction with one job.
+"wall" is the throughput of the whole run, with the start of the processes; "processor" is the ratio of
+the processor time of all processes, which other load on the machine disturbs less. The long video is synthetic, and its flow as cheap as DIS allows.
 """
 
 import argparse
@@ -37,9 +37,9 @@ CHEAPEST = {
 }
 
 
-def recipe(size: str, options: dict[str, object]) -> Recipe:
+def recipe(algorithm: str, size: str, options: dict[str, object]) -> Recipe:
     return Recipe.of(
-        "dis",
+        algorithm,
         options,
         frame_step=1,
         size=size,
@@ -49,28 +49,30 @@ def recipe(size: str, options: dict[str, object]) -> Recipe:
     )
 
 
-def ours(videos: Path, size: str, jobs: int, options: dict[str, object] | None = None) -> int:
+def ours(
+    videos: Path, algorithm: str, size: str, jobs: int, options: dict[str, object] | None = None
+) -> int:
     """The fields of an extraction into a cache that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        cache = FlowCache.create(Path(folder), recipe(size, options or {}))
+        cache = FlowCache.create(Path(folder), recipe(algorithm, size, options or {}))
         summary = extract_folder(videos, cache, jobs=jobs)
         if summary.failures:
             raise SystemExit(f"extraction failed: {summary.failures}")
         return summary.fields
 
 
-def bare(videos: Path, size: str, jobs: int) -> int:
+def bare(videos: Path, algorithm: str, size: str, jobs: int) -> int:
     paths = sorted(videos.iterdir(), key=lambda path: -path.stat().st_size)
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        fields = sum(pool.imap_unordered(bare_video, [(path, size) for path in paths]))
+        fields = sum(pool.imap_unordered(bare_video, [(path, algorithm, size) for path in paths]))
         pool.close()
         pool.join()  # so that the processor time of the workers is counted
     return fields
 
 
-def bare_video(task: tuple[Path, str]) -> int:
+def bare_video(task: tuple[Path, str, str]) -> int:
     cv2.setNumThreads(1)
-    path, size = task
+    path, name, size = task
     grey = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -83,7 +85,7 @@ def bare_video(task: tuple[Path, str]) -> int:
                 )
             )
     # In pieces, as extraction does: a field is still in the processor's cache when the next one comes.
-    algorithm, fields = plugins.create(algorithms, "dis"), 0
+    algorithm, fields = plugins.create(algorithms, name), 0
     for start in range(0, len(grey) - 1, 16):
         fields += len(algorithm(np.stack(grey[start : start + 17])))
     return fields
@@ -119,7 +121,7 @@ def peak_memory(minutes: float) -> float:
     """Of the one worker that extracts such a video, MB; the largest so far of this whole program."""
     with tempfile.TemporaryDirectory() as folder:
         synthesise(Path(folder) / "long.mp4", minutes)
-        ours(Path(folder), "256", 1, CHEAPEST)
+        ours(Path(folder), "dis", "256", 1, CHEAPEST)
     return (
         resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     )  # Linux counts in KiB
@@ -127,6 +129,7 @@ def peak_memory(minutes: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--algorithm", default="tvl1")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--size", default="256", help="short side, or WxH")
     parser.add_argument("--repeats", type=int, default=3)
@@ -134,6 +137,7 @@ def main() -> None:
         "--minutes", type=float, default=10, help="of the long video; 0 leaves it out"
     )
     options = parser.parse_args()
+    name, size = options.algorithm, options.size
     jobs = common.cores()
     print(common.machine())
     if options.minutes:  # first: the counter keeps the maximum over all children
@@ -147,22 +151,24 @@ def main() -> None:
         for clip in common.ucf101(-(-options.clips // 5))[: options.clips]:
             shutil.copy(clip, videos)
         works = [
-            lambda: timed(lambda: ours(videos, options.size, jobs)),
-            lambda: timed(lambda: bare(videos, options.size, jobs)),
+            lambda: timed(lambda: ours(videos, name, size, jobs)),
+            lambda: timed(lambda: bare(videos, name, size, jobs)),
+            lambda: timed(lambda: ours(videos, name, size, 1)),
         ]
-        common.alternate(works, 1)  # compiles what has to be, fills the system's cache
+        common.alternate(works[:2], 1)  # compiles what has to be, fills the system's cache
         runs = common.alternate(works, options.repeats)
     rows = []
-    for name, result in zip(("extraction", "bare loop"), runs, strict=True):
+    for work, result in zip(("extraction", "bare loop", "one core"), runs, strict=True):
         wall, processor, fields = (statistics.median(x) for x in zip(*result, strict=True))
         rows.append(
-            [name, f"{fields:.0f}", f"{fields / wall:.0f}", f"{1e3 * processor / fields:.2f}"]
+            [work, f"{fields:.0f}", f"{fields / wall:.1f}", f"{1e3 * processor / fields:.2f}"]
         )
-    header = ["dis", "fields", "fields/s, all cores", "processor ms a field"]
-    print(common.table(header, rows))
-    for i, name in enumerate(("wall", "processor")):
+    print(common.table([name, "fields", "fields/s", "processor ms a field"], rows))
+    gain = common.median_ratio([one[0] for one in runs[2]], [many[0] for many in runs[0]])
+    print(f"{jobs} cores: {100 * gain / jobs:.0f} % of {jobs} x one core")
+    for i, kind in enumerate(("wall", "processor")):
         share = common.median_ratio([b[i] for b in runs[1]], [a[i] for a in runs[0]])
-        print(f"{name}: extraction reaches {100 * share:.0f} % of the bare loop")
+        print(f"{kind}: extraction reaches {100 * share:.0f} % of the bare loop")
 
 
 if __name__ == "__main__":

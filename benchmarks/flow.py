@@ -3,6 +3,7 @@
     python benchmarks/flow.py                   # the table and the plot, docs/flow.png
     python benchmarks/flow.py --variants        # tvl1 with one thing changed at a time
     python benchmarks/flow.py --equality        # how far OpenCV's TV-L1 agrees with itself, and with ours
+    python benchmarks/flow.py --conditions      # errors on frames that are compressed, noisy, darker
 
 Times are of the four pairs resized to 340x256 and to 640x480: the median over the runs of the mean over
 the pairs, the algorithms taking turns. Ratios are medians of the ratios within one run. Errors are mean
@@ -222,6 +223,41 @@ def equality() -> None:
     print(common.table(["pair", "", "identical", "within 0.1 px", "mean px"], table))
 
 
+def compressed(gray: UInt8) -> UInt8:
+    def through_jpeg(image: UInt8) -> Any:
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])
+        return cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)
+
+    return np.stack([through_jpeg(image) for image in gray])
+
+
+def noisy(gray: UInt8) -> UInt8:
+    noise = np.random.default_rng(0).normal(0, 5, gray.shape)
+    return np.clip(np.rint(gray + noise), 0, 255).astype(np.uint8)
+
+
+def darker(gray: UInt8) -> UInt8:
+    """The second frame alone."""
+    return np.stack([gray[0], np.rint(0.95 * gray[1]).astype(np.uint8)])
+
+
+def conditions(algorithms: list[Row]) -> None:
+    """Errors when the frames are not what a laboratory's camera gives."""
+    changes = {
+        "as they are": lambda gray: gray,
+        "JPEG of quality 40": compressed,
+        "noise, σ = 5 gray levels": noisy,
+        "second frame 5 % darker": darker,
+    }
+    table = []
+    for condition, change in changes.items():
+        for row in algorithms:
+            errors = [error(row.flow(change(pair(scene))), scene) for scene in SCENES]
+            mean = statistics.mean(errors)
+            table.append([condition, row.name, row.options, *(f"{e:.3f}" for e in [*errors, mean])])
+    print(common.table(["frames", "algorithm", "options", *SCENES, "mean"], table))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -229,12 +265,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--equality", action="store_true")
+    parser.add_argument("--conditions", action="store_true")
     parser.add_argument("--plot", type=Path, default=common.ROOT / "docs" / "flow.png")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"{common.machine()}; OpenCV {cv2.__version__}, one thread\n")
     if arguments.equality:
         equality()
+        return
+    if arguments.conditions:
+        conditions([row for row in rows() if not row.name.startswith("OpenCV")])
         return
     chosen = variants() if arguments.variants else rows()
     sizes = SIZES[:1] if arguments.variants else SIZES
