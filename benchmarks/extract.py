@@ -5,7 +5,8 @@
 The bare loop decodes to grey at the stored size, computes the same flow and throws it away: one
 process and one OpenCV thread a core, as extraction has. "One core" is the same extraction with one job.
 "wall" is the throughput of the whole run, with the start of the processes; "processor" is the ratio of
-the processor time of all processes, which other load on the machine disturbs less. The long video is synthetic, and its flow as cheap as DIS allows.
+the processor time of all processes, which other load on the machine disturbs less. The long video is
+synthetic, and its flow as cheap as DIS allows.
 """
 
 import argparse

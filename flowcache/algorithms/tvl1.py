@@ -2,11 +2,12 @@
 
 The flow u minimises  ∫ |∇u₁|_g + |∇u₂|_g + λ |ρ(u)|,  where ρ(u) = I₁(x + u) − I₀(x), linearised around
 the present flow, and |·|_g is the length times g, which is 1, or less across the edges of I₀ (Wedel,
-Cremers, Pock, Bischof, ICCV 2009). An auxiliary v, held close to u by θ, splits that into a
-thresholding step for each pixel (their Eq. 15) and a denoising problem, which is solved by ascent on
-the dual p (Chambolle 2004). Names and values of the parameters follow Sánchez, Meinhardt-Llopis,
-Facciolo, "TV-L1 Optical Flow Estimation", IPOL 2013, and OpenCV; the medians between the iterations
-are from Wedel, Pock, Zach, Bischof, Cremers, "An Improved Algorithm for TV-L1 Optical Flow", 2009.
+Cremers, Pock, Bischof, "Structure- and Motion-adaptive Regularization", ICCV 2009). An auxiliary v, held
+close to u by θ, splits that into a thresholding step for each pixel (Eq. 15 of the first paper) and a
+denoising problem, which is solved by ascent on the dual p (Chambolle 2004). Names and values of the
+parameters follow Sánchez, Meinhardt-Llopis, Facciolo, "TV-L1 Optical Flow Estimation", IPOL 2013, and
+OpenCV. The medians between the iterations, and the removal of what light changes, are from Wedel, Pock,
+Zach, Bischof, Cremers, "An Improved Algorithm for TV-L1 Optical Flow", 2009.
 
 This file is the order of the steps; `_tvl1_kernels` holds the loops over pixels.
 """
@@ -22,6 +23,7 @@ from flowcache.types import Float32, FlowStack, UInt8, require_gray
 
 _cv: Any = cv2  # its type stubs have no arrays of float32
 _SMALLEST_SIDE = 16  # of a pyramid level, pixels; OpenCV's rule
+_LOCAL_MEAN = 2.0  # σ of what `coarse_texture` takes away, pixels of the level
 _WIDEST_EDGE = 50.0  # 1/g at most: without a limit, regions would come apart
 
 _OPENCV: dict[str, Any] = {
@@ -36,6 +38,7 @@ _OPENCV: dict[str, Any] = {
     "outer_iterations": 10,
     "median_filtering": 5,
     "presmoothing": 0.0,
+    "coarse_texture": 0.0,
     "five_point_derivative": False,
     "edge_weight": 0.0,
     "exact": True,
@@ -46,6 +49,7 @@ _ACCURATE = _OPENCV | {
     "epsilon": 0.0,
     "outer_iterations": 1,
     "presmoothing": 0.5,
+    "coarse_texture": 0.95,
     "five_point_derivative": True,
     "edge_weight": 0.03,
     "exact": False,
@@ -73,6 +77,8 @@ class TVL1:
     inner_iterations, outer_iterations: at most so many iterations between medians, and medians.
     median_filtering: side of the median filter: 1 (off), 3 or 5.
     presmoothing: width σ of a Gaussian over the frames, pixels.
+    coarse_texture: share of the local mean (a Gaussian of σ = 2 pixels) that is taken away from the
+        levels under half the frame's size, where a change of light would pass for motion.
     five_point_derivative: derivatives (1, −8, 0, 8, −1)/12 instead of (−1, 0, 1)/2.
     edge_weight: α of the weight g = exp(−α |∇I₀|), per gray level; 0 smooths alike everywhere.
     exact: take OpenCV's interpolation and its order of rounding, at half the speed.
@@ -90,6 +96,7 @@ class TVL1:
     outer_iterations: int = _PROFILE
     median_filtering: int = _PROFILE
     presmoothing: float = _PROFILE
+    coarse_texture: float = _PROFILE
     five_point_derivative: bool = _PROFILE
     edge_weight: float = _PROFILE
     exact: bool = _PROFILE
@@ -105,7 +112,7 @@ class TVL1:
             _require(getattr(self, name) > 0, name, "more than 0")
         for name in ("nscales", "warps", "inner_iterations", "outer_iterations"):
             _require(getattr(self, name) >= 1, name, "1 or more")
-        for name in ("epsilon", "presmoothing", "edge_weight"):
+        for name in ("epsilon", "presmoothing", "coarse_texture", "edge_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more")
         _require(0 < self.scale_step < 1, "scale_step", "between 0 and 1")
         _require(self.median_filtering in (1, 3, 5), "median_filtering", "1, 3 or 5")
@@ -147,14 +154,20 @@ class _Solver:
         o = self.options
         image: Float32 = frame.astype(np.float32)
         if o.presmoothing:
-            image = _cv.GaussianBlur(image, (0, 0), o.presmoothing, borderType=_cv.BORDER_REPLICATE)
+            image = _blurred(image, o.presmoothing)
         levels = [image]
         while len(levels) < o.nscales:
             if min(np.rint(o.scale_step * side) for side in image.shape) < _SMALLEST_SIDE:
                 break
             image = _cv.resize(image, None, fx=o.scale_step, fy=o.scale_step)
             levels.append(image)
-        return levels
+        if not o.coarse_texture:
+            return levels
+        share = np.float32(o.coarse_texture)
+        return [
+            level - share * _blurred(level, _LOCAL_MEAN) if 2 * len(level) < len(frame) else level
+            for level in levels
+        ]
 
     def coarse_to_fine(self, first: list[Float32], second: list[Float32]) -> Float32:
         """The flow at full size, (2, H, W), in memory that the next call overwrites."""
@@ -230,6 +243,11 @@ class _Solver:
             whole[k.RHO : k.GY + 1] = np.moveaxis(warped, 2, 0)[:3]
 
         return warp_as_opencv
+
+
+def _blurred(image: Float32, sigma: float) -> Float32:
+    result: Float32 = _cv.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return result
 
 
 def _require(condition: bool, name: str, wanted: str) -> None:

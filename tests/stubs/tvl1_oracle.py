@@ -9,7 +9,7 @@ import numpy as np
 
 def tvl1(
     first, second, *, tau, lambda_, theta, nscales, scale_step, warps, epsilon, inner_iterations,
-    outer_iterations, median_filtering, presmoothing, five_point_derivative, edge_weight,
+    outer_iterations, median_filtering, presmoothing, coarse_texture, five_point_derivative, edge_weight,
 ):  # fmt: skip
     """Two uint8 (H, W) → float64 (2, H, W)."""
     pyramid = [[presmooth(image.astype(float), presmoothing) for image in (first, second)]]
@@ -18,6 +18,10 @@ def tvl1(
         if min(size) < 16:
             break
         pyramid.append([resize(image, size, (scale_step, scale_step)) for image in pyramid[-1]])
+
+    for level in pyramid:
+        if 2 * level[0].shape[0] < first.shape[0]:
+            level[:] = [image - coarse_texture * presmooth(image, 2) for image in level]
 
     u = np.zeros((2, *pyramid[-1][0].shape))
     for image0, image1 in reversed(pyramid):
