@@ -235,7 +235,7 @@ class _Solver:
             return lambda: k.warp(interleaved, fields, weights, starts)
 
         picture = np.ascontiguousarray(interleaved[before:-after, before:-after])
-        y, x = np.mgrid[:height, :width].astype(np.float32)
+        x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
 
         def warp_as_opencv() -> None:
             where = x + whole[k.U1], y + whole[k.U2]
