@@ -9,7 +9,7 @@ function must only call compiled functions of its own file.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,10 +45,15 @@ def compiled(*signatures: str) -> Callable[[F], F]:
 
 @contextmanager
 def _alone(folder: Path | None) -> Iterator[None]:
-    """Hold the folder's lock."""
+    """Hold the folder's lock, where there is a folder and its file system has locks."""
     if folder is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "compiling.lock"):
+    lock = FileLock(folder / "compiling.lock")
+    with suppress(OSError, NotImplementedError):  # without one, each compiles for itself
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
