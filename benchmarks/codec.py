@@ -155,7 +155,7 @@ FIGURES = ("bytes", "mean error px", "max error px", "encode ms", "decode ms", "
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--algorithm", default="tvl1", choices=["dis", "tvl1"])
+    parser.add_argument("--algorithm", default="tvl1")
     parser.add_argument("--fields", type=int, default=6, help="of each clip")
     parser.add_argument("--size", default="340x256", help="short side, or WxH")
     parser.add_argument("--repeats", type=int, default=9)
