@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import made_entries as entries
 import made_videos as made
 import numpy as np
@@ -34,3 +35,12 @@ def entry_path(tmp_path, recipe, rgb):
     path = tmp_path / "cache" / "a" / "v.h5"
     entries.write(path, recipe(), entries.smooth_flow(8, 45, 61), rgb)
     return path
+
+
+@pytest.fixture
+def one_opencv_thread():
+    """As extraction has it."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)

@@ -13,6 +13,7 @@ import pytest
 from flowcache import algorithms, plugins
 from flowcache.types import FlowStack
 
+pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 NAMES = plugins.names(algorithms)
 every_algorithm = pytest.mark.parametrize("name", NAMES)
 INNER = np.s_[..., 14:-14, 14:-14]
@@ -22,14 +23,6 @@ HEIGHT, WIDTH = 72, 88
 @pytest.fixture
 def create():
     return lambda name, **options: plugins.create(algorithms, name, **options)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
 
 
 def pair(dx, dy, seed=0, height=HEIGHT, width=WIDTH):

@@ -16,15 +16,8 @@ from flowcache.algorithms.tvl1 import PROFILES, TVL1
 from flowcache.types import FlowCacheError
 from flowcache.video import Resize, Video
 
+pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 every_profile = pytest.mark.parametrize("profile", PROFILES)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
 
 
 def texture(height=96, width=112, seed=0):
