@@ -1,12 +1,12 @@
 import dataclasses
 import os
 import pickle
-import struct
 import subprocess
 import sys
 
 import cv2
 import made_videos as made
+import middlebury
 import numpy as np
 import pytest
 
@@ -297,13 +297,6 @@ MIDDLEBURY = {
 }
 
 
-def read_flo(path):
-    raw = path.read_bytes()
-    tag, width, height = struct.unpack("<fii", raw[:12])
-    assert tag == pytest.approx(202021.25)
-    return np.frombuffer(raw, "<f4", offset=12).reshape(height, width, 2).transpose(2, 0, 1)
-
-
 @pytest.mark.parametrize(
     ("name", "scene", "expected"),
     [
@@ -313,24 +306,17 @@ def read_flo(path):
     ],
 )
 def test_errors_on_middlebury_are_those_of_the_algorithm(data, create, name, scene, expected):
-    folder = data / "middlebury" / scene
-    images = [cv2.imread(str(folder / f"frame{i}.png"), cv2.IMREAD_GRAYSCALE) for i in (10, 11)]
-    truth = read_flo(folder / "flow10.flo")
-    known = (np.abs(truth) < 1e9).all(0)
-    flow = create(name)(np.stack(images)).data[0]
+    truth, known = middlebury.truth(data, scene)
+    flow = create(name)(middlebury.frames(data, scene)).data[0]
     error = np.hypot(*(flow - truth))[known].mean()
     assert error == pytest.approx(expected, rel=0.05)
 
 
 @every_algorithm
 def test_an_algorithm_without_figures_here_still_beats_no_motion_at_all(data, create, name):
-    folder = data / "middlebury" / "RubberWhale"
-    window = np.s_[100:220, 200:360]
-    images = [
-        cv2.imread(str(folder / f"frame{i}.png"), cv2.IMREAD_GRAYSCALE)[window] for i in (10, 11)
-    ]
-    truth = read_flo(folder / "flow10.flo")[:, *window]
-    known = (np.abs(truth) < 1e9).all(0)
-    flow = create(name)(np.stack(images)).data[0]
+    window = np.s_[..., 100:220, 200:360]
+    truth, known = (array[window] for array in middlebury.truth(data, "RubberWhale"))
+    gray = np.ascontiguousarray(middlebury.frames(data, "RubberWhale")[window])
+    flow = create(name)(gray).data[0]
     error = np.hypot(*(flow - truth))[known].mean()
     assert error < 0.5 * np.hypot(*truth)[known].mean()

@@ -7,6 +7,7 @@ import sys
 
 import cv2
 import made_videos as made
+import middlebury
 import numpy as np
 import pytest
 import tvl1_oracle
@@ -26,11 +27,6 @@ def texture(height=96, width=112, seed=0):
 
 def as_gray(*images):
     return np.clip(np.rint(np.stack(images)), 0, 255).astype(np.uint8)
-
-
-def middlebury(data, scene):
-    folder = data / "middlebury" / scene
-    return np.stack([cv2.imread(str(folder / f"frame{i}.png"), 0) for i in (10, 11)])
 
 
 def video_pairs(path, count, size="240"):
@@ -71,14 +67,14 @@ def test_with_opencvs_profile_the_flow_is_opencvs_to_the_last_bit(options, shape
 
 @pytest.mark.parametrize("scene", ["RubberWhale", "Venus"])
 def test_opencvs_flow_on_parts_of_middlebury(data, scene):
-    gray = middlebury(data, scene)
+    gray = middlebury.frames(data, scene)
     assert_equal_to_opencv(np.ascontiguousarray(gray[:, 100:260, 120:310]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", ["RubberWhale", "Grove2", "Urban2", "Venus"])
 def test_opencvs_flow_on_middlebury(data, scene):
-    assert_equal_to_opencv(middlebury(data, scene))
+    assert_equal_to_opencv(middlebury.frames(data, scene))
 
 
 @pytest.mark.slow
@@ -100,7 +96,7 @@ def test_opencvs_flow_on_ucf101(data, group):
 
 
 def test_without_its_order_of_rounding_the_flow_is_opencvs_nearly_everywhere(data):
-    gray = np.ascontiguousarray(middlebury(data, "RubberWhale")[:, 100:260, 120:310])
+    gray = np.ascontiguousarray(middlebury.frames(data, "RubberWhale")[:, 100:260, 120:310])
     ours = TVL1(profile="opencv", exact=False)(gray).data[0]
     theirs = tvl1_opencv.create()(gray).data[0]
     assert (np.hypot(*(ours - theirs)) < 0.1).mean() > 0.99
