@@ -28,12 +28,12 @@ def compiled(*signatures: str) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        try:
-            dispatcher = njit(function, cache=True, nogil=True, error_model="numpy")
-            folder = Path(dispatcher.stats.cache_path) if signatures else None
-        except RuntimeError:  # neither the package's folder nor the user's can be written
-            dispatcher = njit(function, nogil=True, error_model="numpy")
-            folder = None
+        dispatcher: Any = njit(function, nogil=True, error_model="numpy")
+        folder = None
+        if signatures:  # what these call is compiled into them, and needs no file of its own
+            with suppress(RuntimeError):  # neither the package's folder nor the user's is writable
+                dispatcher.enable_caching()
+                folder = Path(dispatcher.stats.cache_path)
         with _alone(folder):
             for signature in signatures:
                 dispatcher.compile(signature)

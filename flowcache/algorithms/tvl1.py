@@ -152,7 +152,7 @@ class _Solver:
     def pyramid(self, frame: UInt8) -> list[Float32]:
         """The frame and ever smaller ones, float32, gray levels."""
         o = self.options
-        image: Float32 = frame.astype(np.float32)
+        image: Float32 = frame.astype(np.float32, order="C")  # as the kernels take it
         if o.presmoothing:
             image = _blurred(image, o.presmoothing)
         levels = [image]
@@ -229,7 +229,7 @@ class _Solver:
         before, after = k.FRAME
         near, far = (8 / 12, -1 / 12) if self.options.five_point_derivative else (0.5, 0.0)
         interleaved = np.empty((height + before + after, width + before + after, 4), np.float32)
-        k.interleave(np.ascontiguousarray(image), interleaved, np.float32(near), np.float32(far))
+        k.interleave(image, interleaved, np.float32(near), np.float32(far))
         if not self.options.exact:
             weights, starts = np.empty((8, width), np.float32), np.empty(width, np.int32)
             return lambda: k.warp(interleaved, fields, weights, starts)
