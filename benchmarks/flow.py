@@ -50,7 +50,9 @@ class Row:
 
 def plugin(name: str, label: str = "", **options: Any) -> Row:
     algorithm = plugins.create(algorithms, name, **options)
-    label = label or " ".join(f"{key.rstrip('_')}={value}" for key, value in options.items())
+    label = label or " ".join(
+        f"{key.rstrip('_')}={value}".lower() for key, value in options.items()
+    )
     return Row(name, label, lambda gray: algorithm(gray).data[0])
 
 
@@ -67,10 +69,10 @@ def rows() -> list[Row]:
     fast = {"finest_scale": 2, "patch_stride": 4, "gradient_descent_iterations": 16}
     return [
         plugin("tvl1_opencv"),
-        plugin("tvl1", "profile=opencv", profile="opencv"),
-        plugin("tvl1", "profile=opencv exact=false", profile="opencv", exact=False),
-        plugin("tvl1", "profile=accurate"),
-        plugin("tvl1", "profile=fast", profile="fast"),
+        plugin("tvl1", profile="opencv"),
+        plugin("tvl1", profile="opencv", exact=False),
+        plugin("tvl1", profile="accurate"),
+        plugin("tvl1", profile="fast"),
         plugin("farneback"),
         plugin("dis"),
         plugin("dis", "preset fast", **fast),
@@ -146,30 +148,30 @@ def at_size(gray: UInt8, size: tuple[int, int]) -> UInt8:
     return np.stack(smaller)
 
 
-def compare(algorithms: list[Row], sizes: list[tuple[int, int]], repeats: int) -> list[list[str]]:
+def compare(compared: list[Row], sizes: list[tuple[int, int]], repeats: int) -> list[list[str]]:
     """The table's lines; the first algorithm is what the others are compared with."""
-    lines = [[row.name, row.options] for row in algorithms]
+    lines = [[row.name, row.options] for row in compared]
     for size in sizes:
         pairs = [at_size(pair(scene), size) for scene in SCENES]
-        for row in algorithms:
+        for row in compared:
             row.flow(pairs[0])
         times = common.alternate(
-            [lambda f=row.flow, p=pairs: seconds(f, p) for row in algorithms],
+            [lambda f=row.flow, p=pairs: seconds(f, p) for row in compared],
             repeats,
         )
         for line, mine in zip(lines, times, strict=True):
             line.append(f"{1e3 * statistics.median(mine):.1f}")
             line.append(f"{common.median_ratio(times[0], mine):.1f}")
-    for line, row in zip(lines, algorithms, strict=True):
+    for line, row in zip(lines, compared, strict=True):
         errors = [error(row.flow(pair(scene)), scene) for scene in SCENES]
         line += [f"{e:.3f}" for e in [*errors, statistics.mean(errors)]]
     return lines
 
 
-def plot(lines: list[list[str]], algorithms: list[Row], path: Path) -> None:
+def plot(lines: list[list[str]], compared: list[Row], path: Path) -> None:
     """Error over time, both logarithmic; left and down is better."""
     figure, axes = plt.subplots(figsize=(8, 5.5))
-    for line, row in zip(lines, algorithms, strict=True):
+    for line, row in zip(lines, compared, strict=True):
         x, y = float(line[2]), float(line[-1])
         if not np.isfinite(y):
             continue
@@ -193,20 +195,15 @@ def plot(lines: list[list[str]], algorithms: list[Row], path: Path) -> None:
 
 def equality() -> None:
     """Pixels within 0.1 px of OpenCV's TV-L1, and mean distance; its own last digits shift it too."""
-    reference = plugins.create(algorithms, "tvl1_opencv")
-    others = {
-        "tvl1 profile=opencv": plugins.create(algorithms, "tvl1", profile="opencv"),
-        "tvl1 profile=opencv exact=false": plugins.create(
-            algorithms, "tvl1", profile="opencv", exact=False
-        ),
-    }
+    reference = plugin("tvl1_opencv")
+    others = [plugin("tvl1", profile="opencv"), plugin("tvl1", profile="opencv", exact=False)]
     table = []
     for scene in SCENES:
         gray = pair(scene)
-        expected = reference(gray).data[0]
-        flows = {name: algorithm(gray).data[0] for name, algorithm in others.items()}
+        expected = reference.flow(gray)
+        flows = {f"{row.name} {row.options}": row.flow(gray) for row in others}
         cv2.setUseOptimized(False)
-        flows["OpenCV itself, without its vector code"] = reference(gray).data[0]
+        flows["OpenCV itself, without its vector code"] = reference.flow(gray)
         cv2.setUseOptimized(True)
         for name, flow in flows.items():
             distance = np.hypot(*(flow - expected))
@@ -241,7 +238,7 @@ def darker(gray: UInt8) -> UInt8:
     return np.stack([gray[0], np.rint(0.95 * gray[1]).astype(np.uint8)])
 
 
-def conditions(algorithms: list[Row]) -> None:
+def conditions(compared: list[Row]) -> None:
     """Errors when the frames are not what a laboratory's camera gives."""
     changes = {
         "as they are": lambda gray: gray,
@@ -251,7 +248,7 @@ def conditions(algorithms: list[Row]) -> None:
     }
     table = []
     for condition, change in changes.items():
-        for row in algorithms:
+        for row in compared:
             errors = [error(row.flow(change(pair(scene))), scene) for scene in SCENES]
             mean = statistics.mean(errors)
             table.append([condition, row.name, row.options, *(f"{e:.3f}" for e in [*errors, mean])])
