@@ -19,6 +19,14 @@ def names(folder: ModuleType) -> list[str]:
     )
 
 
+def module(folder: ModuleType, name: str) -> ModuleType:
+    """One plug-in, imported; FlowCacheError for a name that is not there."""
+    if name not in names(folder):
+        kind = folder.__name__.rpartition(".")[2]
+        raise FlowCacheError(f"{kind} has no {name!r}: choose from {', '.join(names(folder))}")
+    return importlib.import_module(f"{folder.__name__}.{name}")
+
+
 def create(folder: ModuleType, name: str, **options: Any) -> Any:
     """Import one plug-in and build it; FlowCacheError for a name or an option it does not have."""
     factory, known = _factory(folder, name)
@@ -58,10 +66,7 @@ def public_options(plugin: Any) -> dict[str, Any]:
 def _factory(
     folder: ModuleType, name: str
 ) -> tuple[Callable[..., Any], Mapping[str, inspect.Parameter]]:
-    if name not in names(folder):
-        kind = folder.__name__.rpartition(".")[2]
-        raise FlowCacheError(f"{kind} has no {name!r}: choose from {', '.join(names(folder))}")
-    factory = importlib.import_module(f"{folder.__name__}.{name}").create
+    factory = module(folder, name).create
     return factory, inspect.signature(factory, eval_str=True).parameters
 
 

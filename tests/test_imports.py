@@ -97,9 +97,17 @@ def test_algorithms_import_types_alone_and_what_only_they_need(source):
 
 
 @pytest.mark.parametrize("source", of_folder("twostream/models"))
-def test_models_import_torch_layers_and_weights_alone(source):
-    assert ours(source) <= {"twostream.layers", "twostream.weights"}
+def test_models_import_torch_and_what_models_share_alone(source):
+    shared = {"backbones", "card", "layers", "transformer", "weights"}
+    assert ours(source) <= {f"twostream.{name}" for name in shared}
     assert third_party(source) <= {"torch"}
+
+
+@pytest.mark.parametrize("source", of_folder("twostream/backbones"))
+def test_backbones_import_torch_and_layers_alone(source):
+    assert ours(source) <= {"twostream.layers", "flowcache.types"}
+    assert third_party(source) <= {"torch", "timm"}
+    assert "timm" not in tops(source, at_import_only=True)
 
 
 @pytest.mark.parametrize("source", of_folder("twostream/fusion"))
@@ -107,7 +115,10 @@ def test_fusion_rules_import_scores_alone(source):
     assert ours(source) <= {"twostream.scores"}
 
 
-@pytest.mark.parametrize("folder", ["flowcache/algorithms", "twostream/models", "twostream/fusion"])
+@pytest.mark.parametrize(
+    "folder",
+    ["flowcache/algorithms", "twostream/backbones", "twostream/models", "twostream/fusion"],
+)
 def test_plugins_never_import_one_another_and_nobody_imports_one_by_name(folder):
     package = folder.replace("/", ".")
     for source in SOURCES:

@@ -28,7 +28,7 @@ from twostream.report import write_confusion_csv, write_confusion_png, write_pre
 from twostream.scores import Scores, align
 from twostream.splits import Split, make_split, write_split
 from twostream.train import BEST, LAST, METRICS, Row, Schedule, Training, fit
-from twostream.weights import load_published, read_state
+from twostream.weights import fetch, load_published, read_state
 
 SCORES = "scores.npz"
 _PREDICTIONS, _SPLIT = "predictions.csv", "split.csv"
@@ -309,23 +309,11 @@ def score(
 
 def _load_weights(model: Normalized, weights: str) -> list[str]:
     network: Any = model.network
-    if not hasattr(network, "first_layer"):
-        raise FlowCacheError("this model takes no published weights: leave out --weights")
-    if weights == "published":
-        if not hasattr(network, "published"):
-            raise FlowCacheError("nobody published weights of this model: name a file, or none")
-        try:
-            state = torch.hub.load_state_dict_from_url(
-                network.published, progress=False, map_location="cpu", weights_only=True
-            )
-        except OSError as error:
-            raise FlowCacheError(
-                f"{network.published} cannot be fetched ({error}): fetch it elsewhere and give the "
-                "file by --weights FILE"
-            ) from None
-    else:
-        state = read_state(weights)
-    return load_published(network, state, first_layer=network.first_layer, head=network.head)
+    if weights != "published":
+        return load_published(network, read_state(weights))
+    if not getattr(network, "published", None):
+        raise FlowCacheError("nobody published weights of this model: name a file, or none")
+    return load_published(network, fetch(network.published))
 
 
 def _say_nothing(_: object) -> None:

@@ -1,52 +1,104 @@
-"""Published weights for networks that see other channels or other classes."""
+"""Published weights for networks that see other channels, other classes, or time.
 
-from collections.abc import Mapping
+A network says by attributes how published weights fit it:
+
+- `first_layer`, `head`: names of the first layer and of the last, which may be adapted.
+- `prefix`: stands before the published names in the network's own; empty where left out.
+- `fresh`: beginnings of names that published weights do not have, such as a recurrence of its own.
+- `unused`: beginnings of names that they have and the network does not, such as their head.
+- `translate(state)`: where names or shapes differ in another way; returns the state in its own names.
+- `published`: where they lie, an address or a function that fetches them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flowcache.types import FlowCacheError
+
+State = Mapping[str, Tensor]
+# Before the names in checkpoints of ours, and of programs that train on several devices.
+_WRAPPERS = ("model.network.", "module.")
 
 
 class WeightsError(FlowCacheError):
     """Weights that do not fit the network; the message names the first that does not."""
 
 
-def load_published(
-    network: nn.Module, state: Mapping[str, Tensor], *, first_layer: str, head: str
-) -> list[str]:
-    """Load a state dict, adapting its first layer and leaving out its head where they differ.
+def load_published(network: Any, state: State) -> list[str]:
+    """Load a state dict, adapting what may differ; see above.
 
-    first_layer: the name of the first convolution; head: of the last linear layer. A head for another
-    number of classes keeps its fresh weights. Returns what was done, one phrase each; raises
-    WeightsError for anything else that is missing, unknown or of another shape.
+    2-D kernels are inflated, the first layer's input channels averaged, a head for another number of
+    classes keeps its fresh weights. Returns what was done, one phrase each; raises WeightsError for
+    anything else that is missing, unknown or of another shape, and then nothing has changed.
     """
-    own = network.state_dict()
-    adapted, notes = dict(state), []
-    first = f"{first_layer}.weight"
-    if first in state and state[first].shape != own[first].shape:
-        adapted[first] = convert_first_layer(state[first], own[first].shape[1])
-        notes.append(f"{first_layer}: averaged over its input channels and repeated")
-    for name in (f"{head}.weight", f"{head}.bias"):
-        if name in state and state[name].shape != own[name].shape:
-            adapted[name] = own[name]
-            notes.append(f"{name}: fresh, {own[name].shape[0]} classes and not {len(state[name])}")
-    for name in sorted({*own, *adapted}):
-        if name.endswith("num_batches_tracked") and name in own:
-            adapted.setdefault(name, own[name])  # absent from files of before 2018; never used
-        if name not in adapted:
-            raise WeightsError(f"the weights lack {name}: they are of another architecture")
+    own: dict[str, Tensor] = network.state_dict()
+    given, notes = _in_own_names(network, own, state)
+    fitted: dict[str, Tensor] = {}
+    inflated = 0
+    for name, value in given.items():
         if name not in own:
             raise WeightsError(
                 f"the weights have {name}, which the network lacks: another architecture"
             )
-        if adapted[name].shape != own[name].shape:
+        want = own[name].shape
+        if name == f"{network.first_layer}.weight" and value.shape[1:2] != want[1:2]:
+            value = convert_first_layer(value, want[1])
+            notes.append(f"{network.first_layer}: averaged over its input channels and repeated")
+        if value.ndim == 4 and len(want) == 5:
+            value = inflate(value, want[2])
+            inflated += 1
+        if name.rpartition(".")[0] == network.head and value.shape != want:
+            notes.append(f"{name}: fresh, {want[0]} classes and not {len(value)}")
+            value = own[name]
+        if value.shape != want:
             raise WeightsError(
-                f"{name} is {tuple(adapted[name].shape)} in the weights and "
-                f"{tuple(own[name].shape)} in the network: they are of another architecture or size"
+                f"{name} is {tuple(value.shape)} in the weights and {tuple(want)} in the network: "
+                "they are of another architecture or size"
             )
-    network.load_state_dict(adapted)
-    return [f"{len(adapted)} tensors matched", *notes]
+        fitted[name] = value
+    missing = [name for name in own if name not in fitted]
+    fresh = [name for name in missing if name.startswith(tuple(getattr(network, "fresh", ())))]
+    for name in missing:
+        # Absent from files of before 2018; never used.
+        if name not in fresh and not name.endswith("num_batches_tracked"):
+            raise WeightsError(f"the weights lack {name}: they are of another architecture")
+    if not fitted:
+        raise WeightsError(
+            "none of the weights is this network's: they are of another architecture"
+        )
+    if inflated:
+        notes.append(f"{inflated} kernels inflated in time")
+    if fresh:
+        notes.append(f"{len(fresh)} tensors fresh, which such weights do not have: {_short(fresh)}")
+    network.load_state_dict(own | fitted)
+    return [f"{len(fitted)} tensors matched", *notes]
+
+
+def _in_own_names(network: Any, own: State, state: State) -> tuple[dict[str, Tensor], list[str]]:
+    """The state under the network's own names, without what it has no use for."""
+    named = dict(state)
+    for wrapper in _WRAPPERS:
+        if any(name.startswith(wrapper) for name in named):
+            length = len(wrapper)
+            named = {n[length:]: v for n, v in named.items() if n.startswith(wrapper)}
+    if named.keys() != own.keys():
+        if hasattr(network, "translate"):
+            named = network.translate(named)
+        prefix = getattr(network, "prefix", "")
+        prefixed = {prefix + name: value for name, value in named.items()}
+        if len(prefixed.keys() & own.keys()) > len(named.keys() & own.keys()):
+            named = prefixed
+    unused = tuple(getattr(network, "unused", ()))
+    left_out = [n for n in named if unused and n not in own and n.startswith(unused)]
+    notes = [f"{_short(left_out)}: left out, no part of this network"] if left_out else []
+    return {n: v for n, v in named.items() if n not in left_out}, notes
+
+
+def _short(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
 def convert_first_layer(weight: Tensor, channels: int) -> Tensor:
@@ -58,8 +110,19 @@ def convert_first_layer(weight: Tensor, channels: int) -> Tensor:
     return mean.repeat_interleave(channels, dim=1)
 
 
+def inflate(weight: Tensor, length: int) -> Tensor:
+    """(O, I, H, W) → (O, I, length, H, W): repeated in time and divided by the length.
+
+    On a still clip the sum over time is the 2-D kernel's (Carreira & Zisserman 2017, section 2.4).
+    """
+    return weight[:, :, None].repeat(1, 1, length, 1, 1) / length
+
+
 def read_state(path: str) -> dict[str, Tensor]:
-    """A state dict from a file; WeightsError where it is none. Nothing in the file is executed."""
+    """A state dict from a file; WeightsError where it is none. Nothing in the file is executed.
+
+    It may also lie in the file under `state_dict`, `model_state`, `model` or `module`.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -67,10 +130,29 @@ def read_state(path: str) -> dict[str, Tensor]:
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"{path} holds no weights that can be read safely: {reason}") from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model_state", "model", "module"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(
             f"{path} holds no state dict: save one with torch.save(net.state_dict(), …)"
         )
+    return state
+
+
+def fetch(published: str | Callable[[], State]) -> State:
+    """Published weights over the network. WeightsError where they cannot be had."""
+    try:
+        if callable(published):
+            return published()
+        state: State = torch.hub.load_state_dict_from_url(
+            published, progress=False, map_location="cpu", weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        name = published if isinstance(published, str) else "the published weights"
+        raise WeightsError(
+            f"{name} cannot be fetched ({str(error).partition(chr(10))[0]}): fetch them elsewhere and "
+            "give the file by --weights FILE"
+        ) from None
     return state

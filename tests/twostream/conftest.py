@@ -1,8 +1,11 @@
 """Caches made of invented frames and flow, so that every number in them is known."""
 
+import contextlib
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,31 @@ Add = Callable[..., None]
 def _one_thread_each() -> None:
     # The tests run side by side, and their networks are too small to be divided.
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """The library with whose networks some of ours are compared; a test is skipped where it is not.
+
+    It is made for one build of torch. Beside another its compiled part does not load, and whatever
+    imports it fails, unless the operators that it lacks are declared first. So `make` installs it and
+    timm into a folder of their own, which only the tests that need them see.
+    """
+    schemas = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):  # there already: the builds match
+            schemas.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    sys.path.append(str(Path(sys.prefix) / "beside"))
+    module: ModuleType = pytest.importorskip("torchvision")
+    module.schemas = schemas  # they are gone when the library object is
+    return module
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: ModuleType) -> ModuleType:
+    """The library whose networks can be backbones; a test is skipped where it is not installed."""
+    module: ModuleType = pytest.importorskip("timm")
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,67 +1,102 @@
+"""What holds for every model; what is particular to one stands in models/test_<name>.py."""
+
+import contextlib
 import copy
+import inspect
+import io
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
 from flowcache.types import FlowCacheError
 from twostream import models
+from twostream.card import Card
+from twostream.layers import ClipSizeError, Stacked
 from twostream.streams import STREAMS
 
 NAMES = plugins.names(models)
 EVERY = pytest.mark.parametrize("name", NAMES)
 BOTH = pytest.mark.parametrize("stream", sorted(STREAMS))
+LENGTH = 8
+# For models that can be made smaller by their options.
+SMALL = {"width": 48, "depth": 2, "heads": 3}
 
 
-def build(name, stream="temporal", classes=5, length=None, **options):
-    torch.manual_seed(0)
-    stream = STREAMS[stream]
+def small_options(name):
+    parameters = inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
+    return {
+        key: value
+        for key, value in SMALL.items()
+        if key in parameters and parameters[key].annotation is int
+    }
+
+
+def build(name, stream="temporal", classes=5, length=LENGTH, seed=0, **options):
+    torch.manual_seed(seed)
     return plugins.create(
         models,
         name,
-        channels=stream.channels,
-        length=length or stream.length,
+        channels=STREAMS[stream].channels,
+        length=length,
         classes=classes,
-        **options,
+        **small_options(name) | options,
     )
 
 
-def clip_for(stream, batch=2, height=64, width=64, length=None):
-    stream = STREAMS[stream]
-    shape = (batch, length or stream.length, stream.channels, height, width)
+def clip_for(stream, batch=2, length=LENGTH, height=64, width=64):
+    shape = (batch, length, STREAMS[stream].channels, height, width)
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def test_there_are_models():
-    assert {"resnet", "tiny"} <= set(NAMES)
+@EVERY
+def test_a_model_has_a_card(name):
+    card = plugins.module(models, name).CARD
+    assert isinstance(card, Card)
+    assert card.paper
+    assert 1990 < card.year <= 2026
 
 
 @EVERY
 @BOTH
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 47)])
-def test_a_model_gives_one_vector_of_logits_a_clip(name, stream, height, width):
-    model = build(name, stream).eval()
-    logits = model(clip_for(stream, 3, height, width))
+def test_a_model_gives_one_vector_of_logits_a_clip(name, stream):
+    logits = build(name, stream).eval()(clip_for(stream, 3))
     assert logits.shape == (3, 5)
     assert torch.isfinite(logits).all()
 
 
 @EVERY
 @BOTH
-def test_a_model_takes_longer_clips(name, stream):
-    length = 2 * STREAMS[stream].length
+@pytest.mark.parametrize(
+    ("length", "height", "width"),
+    [(8, 65, 79), (8, 79, 65), (8, 96, 64), (7, 64, 64), (16, 64, 64), (1, 64, 64), (8, 20, 20)],
+)
+def test_a_clip_of_another_size_is_taken_or_refused_with_the_limit(
+    name, stream, length, height, width
+):
     model = build(name, stream, length=length).eval()
-    assert model(clip_for(stream, length=length)).shape == (2, 5)
+    refusal = ""
+    with torch.no_grad(), contextlib.suppress(ClipSizeError):
+        try:
+            logits = model(clip_for(stream, 1, length, height, width))
+        except ClipSizeError as error:
+            refusal = str(error)
+            raise
+        assert logits.shape == (1, 5)
+        assert torch.isfinite(logits).all()
+    if refusal:
+        assert (length, height, width) not in ((16, 64, 64), (8, 96, 64))
+        wrong = (length,) if "--length" in refusal else (height, width)
+        assert any(str(value) in refusal for value in wrong)
+        assert "--length" in refusal or "--crop" in refusal
 
 
 @EVERY
-@BOTH
-def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name, stream):
-    model = build(name, stream).eval()
-    clip = clip_for(stream, 3)
+def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name):
+    model = build(name).eval()
+    clip = clip_for("temporal", 3)
     with torch.no_grad():
         together = model(clip)
         apart = torch.cat([model(one[None]) for one in clip])
@@ -70,39 +105,42 @@ def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name, stream)
 
 @EVERY
 @BOTH
-def test_one_step_lowers_the_loss_and_reaches_every_weight(name, stream):
+def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, stream):
     model = build(name, stream).train()
     clip, label = clip_for(stream, 4), torch.tensor([0, 1, 2, 3])
+    optimizer = torch.optim.SGD(model.parameters(), 2e-3)
+    reached = set()
 
     def loss():
         torch.manual_seed(7)  # the same units are dropped
         return functional.cross_entropy(model(clip), label)
 
-    before = loss()
-    before.backward()
-    for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert torch.isfinite(parameter.grad).all(), parameter_name
-        assert parameter.grad.abs().max() > 0, parameter_name
-    torch.optim.SGD(model.parameters(), 1e-3).step()
-    assert loss() < before
+    values = []
+    for _ in range(2):  # behind a layer that begins at zero, weights are reached by the second step
+        optimizer.zero_grad()
+        values.append(loss())
+        values[-1].backward()
+        for parameter_name, parameter in model.named_parameters():
+            assert parameter.grad is not None, parameter_name
+            assert torch.isfinite(parameter.grad).all(), parameter_name
+            if parameter.grad.abs().max() > 0:
+                reached.add(parameter_name)
+        optimizer.step()
+    assert values[1] < values[0]
+    assert {n for n, _ in model.named_parameters()} == reached
 
 
 @EVERY
-def test_a_state_dict_carries_all_that_a_model_has_learnt(name, tmp_path):
-    stream = "temporal"
-    model = build(name, stream).train()
-    model(clip_for(stream, 4))  # moves the statistics
-    torch.save(model.state_dict(), tmp_path / "weights.pt")
-    torch.manual_seed(99)
-    stream_values = STREAMS[stream]
-    other = plugins.create(
-        models, name, channels=stream_values.channels, length=stream_values.length, classes=5
-    )
-    clip = clip_for(stream)
+def test_a_state_dict_carries_all_that_a_model_has_learnt(name):
+    model = build(name).train()
+    model(clip_for("temporal", 4))  # moves the statistics
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    other, clip = build(name, seed=99), clip_for("temporal")
     with torch.no_grad():
         assert not torch.equal(model.eval()(clip), other.eval()(clip))
-        other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        other.load_state_dict(torch.load(file, weights_only=True))
         assert torch.equal(model.eval()(clip), other.eval()(clip))
 
 
@@ -114,18 +152,20 @@ def test_the_same_seed_builds_the_same_model(name):
 
 @EVERY
 def test_a_model_names_its_first_layer_and_its_head(name):
-    model = build(name, "temporal")
+    model = build(name)
     modules = dict(model.named_modules())
     first, head = modules[model.first_layer], modules[model.head]
-    assert isinstance(head, nn.Linear)
-    assert head.out_features == 5
-    # It is the first: nothing else sees the clip before it.
+    assert isinstance(first, nn.Conv2d | nn.Conv3d)
+    assert isinstance(head, nn.Linear | nn.Conv3d)
+    assert head.weight.shape[0] == 5
+    # The first: nothing else sees the clip before it. The last: nothing comes after.
     seen = []
-    handles = [
-        m.register_forward_hook(lambda module, *_: seen.append(module))
+    leaves = [
+        m
         for m in model.modules()
-        if any(True for _ in m.parameters(recurse=False))
+        if not list(m.children()) and any(True for _ in m.parameters(recurse=False))
     ]
+    handles = [m.register_forward_hook(lambda module, *_: seen.append(module)) for m in leaves]
     model.eval()(clip_for("temporal"))
     for handle in handles:
         handle.remove()
@@ -133,12 +173,15 @@ def test_a_model_names_its_first_layer_and_its_head(name):
     assert seen[-1] is head
 
 
-@EVERY
-def test_two_dimensional_models_stack_a_clip_in_the_order_x1_y1_x2_y2(name):
-    model = build(name, "temporal").eval()
+def stacking_models():
+    with torch.device("meta"):
+        return [name for name in NAMES if isinstance(build(name), Stacked)]
+
+
+@pytest.mark.parametrize("name", stacking_models())
+def test_a_stack_folds_to_x1_y1_x2_y2(name):
+    model = build(name, length=10).eval()
     first = dict(model.named_modules())[model.first_layer]
-    if not isinstance(first, nn.Conv2d) or first.in_channels != 20:
-        pytest.skip(f"{name} does not stack time as channels")
     clip = torch.zeros(1, 10, 2, 64, 64)
     for t in range(10):
         clip[0, t, 0], clip[0, t, 1] = t + 1, -(t + 1)
@@ -147,6 +190,64 @@ def test_two_dimensional_models_stack_a_clip_in_the_order_x1_y1_x2_y2(name):
     model(clip)
     order = [sign * (t + 1) for t in range(10) for sign in (1, -1)]
     assert caught[0][0, :, 30, 30].tolist() == order
+
+
+# Formats: what a network may be turned into
+
+
+@EVERY
+def test_a_model_runs_in_half_precision(name):
+    model, clip = build(name).eval(), clip_for("temporal", 1)
+    with torch.no_grad():
+        exact, rough = model(clip), model.bfloat16()(clip.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
+
+
+@EVERY
+def test_a_model_runs_with_its_channels_last(name):
+    model, clip = build(name).eval(), clip_for("temporal")
+    with torch.no_grad():
+        plain = model(clip)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+            elif isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)
+        torch.testing.assert_close(model(clip), plain, rtol=1e-4, atol=1e-4)
+
+
+@EVERY
+def test_a_model_can_be_exported(name):
+    model, clip = build(name).eval(), clip_for("temporal", 1)
+    exported = torch.export.export(model, (clip,)).module()
+    with torch.no_grad():
+        torch.testing.assert_close(exported(clip), model(clip), rtol=1e-4, atol=1e-4)
+
+
+@EVERY
+def test_a_model_is_one_graph_to_the_compiler(name):
+    """Without a code generator: what the compiler has to see in one piece, it sees."""
+    model, clip = build(name).eval(), clip_for("temporal", 1)
+    whole = not any(
+        isinstance(m, nn.RNNBase) for m in model.modules()
+    )  # it leaves these as they are
+    torch.compiler.reset()
+    compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=whole)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@EVERY
+def test_a_compiled_model_computes_the_same(name):
+    model, clip = build(name).eval(), clip_for("temporal", 1)
+    torch.compiler.reset()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(model)(clip), model(clip), rtol=1e-3, atol=1e-3)
+
+
+# Options
 
 
 @EVERY
@@ -181,10 +282,29 @@ def test_a_wrong_option_is_refused_in_one_sentence(name, text, word):
         ("tiny", "width=0"),
         ("tiny", "width=-3"),
         ("tiny", "width=x"),
+        ("late_fusion", "head=mean"),
+        ("late_fusion", "hidden=0"),
+        ("slow_fusion", "kernel=2"),
+        ("inflate", "kernel=0"),
+        ("cnn_lstm", "hidden=0"),
+        ("cnn_lstm", "layers=0"),
+        ("conv_gru", "hidden=0"),
+        ("conv_gru", "at="),
+        ("conv_gru", "at=4"),
+        ("conv_gru", "at=-5"),
+        ("conv_gru", "at=-1,3"),
+        ("conv_gru", "at=last"),
+        *[
+            (name, "backbone=resnet19")
+            for name in ("early_fusion", "single_frame", "late_fusion", "inflate", "conv_gru")
+        ],
+        ("single_frame", "backbone=lenet"),
+        ("single_frame", "backbone="),
+        ("inflate", "backbone=models/tiny"),
     ],
 )
 def test_options_out_of_range_are_refused_in_one_sentence(name, text):
-    with pytest.raises(FlowCacheError, match=text.partition("=")[0]):
+    with pytest.raises(FlowCacheError, match=text.partition("=")[0]) as caught:
         plugins.create(
             models,
             name,
@@ -193,6 +313,7 @@ def test_options_out_of_range_are_refused_in_one_sentence(name, text):
             length=10,
             classes=5,
         )
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
@@ -201,126 +322,5 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
 
 
 def test_tiny_is_tiny():
-    assert sum(p.numel() for p in build("tiny", "temporal", 101).parameters()) < 100_000
-
-
-# ResNet against what is published about it
-
-
-def resnet(depth, channels=3, classes=1000, length=1, **options):
-    return plugins.create(
-        models,
-        "resnet",
-        channels=channels,
-        length=length,
-        classes=classes,
-        depth=depth,
-        **options,
-    )
-
-
-@pytest.mark.parametrize(
-    ("depth", "count"), [("18", 11_689_512), ("34", 21_797_672), ("50", 25_557_032)]
-)
-def test_resnets_have_the_published_number_of_parameters(depth, count):
-    with torch.device("meta"):
-        model = resnet(depth)
-    assert sum(p.numel() for p in model.parameters()) == count
-
-
-def test_resnet_50_needs_the_published_number_of_operations():
-    with torch.device("meta"):
-        model, clip = resnet("50").eval(), torch.empty(1, 1, 3, 224, 224)
-    with FlopCounterMode(display=False) as counter:
-        model(clip)
-    assert abs(counter.get_total_flops() / 2 / 4.089e9 - 1) < 0.01
-
-
-def published_names(depth):
-    """Names and shapes as in the files of weights that torchvision publishes."""
-    blocks = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}[depth]
-    deep = depth == "50"
-    shapes = {"conv1.weight": (64, 3, 7, 7)}
-
-    def norm(name, width):
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{name}.{part}"] = (width,)
-        shapes[f"{name}.num_batches_tracked"] = ()
-
-    norm("bn1", 64)
-    width = 64
-    for number, (count, planes) in enumerate(zip(blocks, (64, 128, 256, 512), strict=True), 1):
-        out = planes * 4 if deep else planes
-        for block in range(count):
-            at = f"layer{number}.{block}"
-            kernels = (
-                [(planes, width, 1), (planes, planes, 3), (out, planes, 1)]
-                if deep
-                else [(planes, width, 3), (planes, planes, 3)]
-            )
-            for k, (o, i, side) in enumerate(kernels, 1):
-                shapes[f"{at}.conv{k}.weight"] = (o, i, side, side)
-                norm(f"{at}.bn{k}", o)
-            if block == 0 and width != out:
-                shapes[f"{at}.downsample.0.weight"] = (out, width, 1, 1)
-                norm(f"{at}.downsample.1", out)
-            width = out
-    shapes["fc.weight"], shapes["fc.bias"] = (1000, width), (1000,)
-    return shapes
-
-
-@pytest.mark.parametrize(("depth", "count"), [("18", 122), ("34", 218), ("50", 320)])
-def test_resnets_have_the_published_names_and_shapes(depth, count):
-    with torch.device("meta"):
-        own = {name: tuple(value.shape) for name, value in resnet(depth).state_dict().items()}
-    assert own == published_names(depth)
-    assert len(own) == count
-
-
-def plain_resnet(state, x, depth):
-    """The published network as a formula of its weights, written without modules."""
-
-    def conv(x, name, stride=1):
-        weight = state[f"{name}.weight"]
-        return functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
-
-    def norm(x, name):
-        keys = ("running_mean", "running_var", "weight", "bias")
-        return functional.batch_norm(x, *(state[f"{name}.{k}"] for k in keys))
-
-    x = functional.relu(norm(conv(x, "conv1", 2), "bn1"))
-    x = functional.max_pool2d(x, 3, 2, 1)
-    for layer in range(1, 5):
-        block = 0
-        while f"layer{layer}.{block}.conv1.weight" in state:
-            at = f"layer{layer}.{block}"
-            stride = 2 if layer > 1 and block == 0 else 1
-            strides = (1, stride, 1) if depth == "50" else (stride, 1)
-            y = x
-            for k, own in enumerate(strides, 1):
-                y = norm(conv(y, f"{at}.conv{k}", own), f"{at}.bn{k}")
-                y = functional.relu(y) if k < len(strides) else y
-            if f"{at}.downsample.0.weight" in state:
-                x = norm(conv(x, f"{at}.downsample.0", stride), f"{at}.downsample.1")
-            x = functional.relu(x + y)
-            block += 1
-    return x.mean((2, 3)) @ state["fc.weight"].T + state["fc.bias"]
-
-
-@pytest.mark.parametrize("depth", ["18", "34", "50"])
-def test_resnets_compute_what_the_published_weights_mean(depth):
-    torch.manual_seed(0)
-    model = resnet(depth, classes=7).eval()
-    state = copy.deepcopy(model.state_dict())
-    for name, value in state.items():  # statistics that matter
-        if name.endswith("running_mean"):
-            value.normal_(0, 0.1)
-        elif name.endswith("running_var"):
-            value.uniform_(0.8, 1.5)
-        elif "bn" in name and name.endswith("weight"):
-            value.uniform_(0.3, 0.7)
-    model.load_state_dict(state)
-    clip = torch.randn(1, 1, 3, 41, 50)
-    with torch.no_grad():
-        expected = plain_resnet(state, clip[:, 0], depth)
-        torch.testing.assert_close(model(clip), expected, rtol=1e-4, atol=1e-4)
+    model = plugins.create(models, "tiny", channels=2, length=10, classes=101)
+    assert sum(p.numel() for p in model.parameters()) < 100_000

@@ -444,10 +444,12 @@ def test_given_weights_are_where_training_starts(run, toy, tmp_path, options):
     said = []
     train_stream(toy, tmp_path / "run", plan, say=said.append)
     started = load_checkpoint(tmp_path / "run" / BEST)[0].network
-    torch.testing.assert_close(started.fc.weight, network.fc.weight)
-    torch.testing.assert_close(started.features[4].weight, network.features[4].weight)
-    mean = network.features[0].weight.mean(1, keepdim=True)
-    torch.testing.assert_close(started.features[0].weight, mean.expand(-1, 6, -1, -1))
+    torch.testing.assert_close(started.backbone.fc.weight, network.backbone.fc.weight)
+    torch.testing.assert_close(
+        started.backbone.features[4].weight, network.backbone.features[4].weight
+    )
+    mean = network.backbone.features[0].weight.mean(1, keepdim=True)
+    torch.testing.assert_close(started.backbone.features[0].weight, mean.expand(-1, 6, -1, -1))
     assert any("averaged" in line for line in said)
 
 

@@ -1,121 +1,21 @@
-"""ResNet: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+"""The two-stream network with a ResNet in each stream: Feichtenhofer et al., NIPS 2016, section 3.
 
-The frames of a clip are stacked as channels, so on flow this is the two-stream network's temporal
-stream (Simonyan & Zisserman 2014) with a deeper backbone. Names and shapes of the parameters are
-torchvision's, and the stride of a bottleneck stands on its 3×3 convolution as there.
+A frame, or a stack of flow fields as channels, through the residual network of He et al. 2016.
 """
 
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-_LAYERS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
-_PUBLISHED = {
-    "18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
-    "50": "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
-}
+from twostream import backbones
+from twostream.card import Card
+from twostream.layers import Stacked, check_share
 
-
-class ResNet(nn.Module):
-    """(B, T, C, H, W) → logits (B, K).
-
-    first_layer, head: where weights for other channels or classes are adapted.
-    published: where the authors' ImageNet weights lie.
-    """
-
-    first_layer = "conv1"
-    head = "fc"
-
-    def __init__(self, depth: str, channels: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.published = _PUBLISHED[depth]
-        block = _Bottleneck if depth == "50" else _Basic
-        self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        blocks, e = _LAYERS[depth], block.expansion
-        self.layer1 = _layer(block, blocks[0], 64, 64, stride=1)
-        self.layer2 = _layer(block, blocks[1], 64 * e, 128, stride=2)
-        self.layer3 = _layer(block, blocks[2], 128 * e, 256, stride=2)
-        self.layer4 = _layer(block, blocks[3], 256 * e, 512, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(512 * e, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """(B, T, C, H, W) → logits (B, K)."""
-        x = clip.flatten(1, 2)  # channels x1 y1 x2 y2 …
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits: Tensor = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
-        return logits
-
-
-class _Basic(nn.Module):
-    """Two 3×3 convolutions and a shortcut (figure 5, left)."""
-
-    expansion = 1
-
-    def __init__(self, width: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, planes, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(width, planes, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        out: Tensor = self.relu(y + (x if self.downsample is None else self.downsample(x)))
-        return out
-
-
-class _Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 and a shortcut (figure 5, right)."""
-
-    expansion = 4
-
-    def __init__(self, width: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(width, 4 * planes, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        out: Tensor = self.relu(y + (x if self.downsample is None else self.downsample(x)))
-        return out
-
-
-def _layer(
-    block: type[_Basic | _Bottleneck], blocks: int, width: int, planes: int, stride: int
-) -> nn.Sequential:
-    """Blocks of one resolution; the first changes it and the width."""
-    first = block(width, planes, stride)
-    rest = (block(planes * block.expansion, planes, 1) for _ in range(blocks - 1))
-    return nn.Sequential(first, *rest)
-
-
-def _shortcut(width: int, out: int, stride: int) -> nn.Module | None:
-    """A projection where the shape changes (option B), nothing where it does not."""
-    if stride == 1 and width == out:
-        return None
-    return nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+CARD = Card(
+    paper="Feichtenhofer et al., Spatiotemporal Residual Networks, NIPS",
+    year=2016,
+    weights="torchvision's",
+)
 
 
 def create(
@@ -125,8 +25,11 @@ def create(
     classes: int,
     depth: Literal["18", "34", "50"] = "18",
     dropout: float = 0.5,
-) -> ResNet:
-    """A ResNet for clips of `length` frames of `channels` channels."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout} must be 0 or more and under 1")
-    return ResNet(depth, channels * length, classes, dropout)
+) -> nn.Module:
+    """A ResNet for clips of `length` frames of `channels` channels, stacked."""
+    check_share(dropout=dropout)
+    return Stacked(
+        backbones.create(
+            f"resnet{depth}", channels=channels * length, classes=classes, dropout=dropout
+        )
+    )

@@ -1,0 +1,218 @@
+import sys
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from flowcache import plugins
+from flowcache.types import FlowCacheError
+from twostream import backbones
+from twostream.layers import ClipSizeError
+from twostream.weights import load_published
+
+NAMES = ["alexnet", "cnn_m_2048", "resnet18", "resnet34", "resnet50", "tiny", "vgg11", "vgg16"]
+EVERY = pytest.mark.parametrize("name", NAMES)
+
+
+def build(name, channels=3, classes=7, seed=0, **options):
+    torch.manual_seed(seed)
+    return backbones.create(name, channels=channels, classes=classes, **options)
+
+
+def parameters(name, **options):
+    with torch.device("meta"):
+        return sum(p.numel() for p in build(name, **options).parameters())
+
+
+def test_every_file_is_tested():
+    files = {name.rstrip("0123456789") if "2048" not in name else name for name in NAMES}
+    assert files | {"timm"} == set(plugins.names(backbones))
+
+
+@EVERY
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 99)])
+def test_a_backbone_gives_logits_features_and_maps(name, height, width):
+    pictures = torch.randn(2, 3, height, width)
+    with torch.no_grad():
+        assert build(name).eval()(pictures).shape == (2, 7)
+        features = build(name, classes=0).eval()
+        assert features(pictures).shape == (2, features.width)
+        body = build(name, classes=None).eval()
+        maps = body.maps(pictures)
+    assert tuple(m.shape[1] for m in maps) == body.map_widths
+    sides = [m.shape[2] for m in maps]
+    assert sides == sorted(sides, reverse=True)
+    assert len(set(sides)) == len(sides)
+
+
+@EVERY
+def test_features_are_what_the_head_reads(name):
+    whole, features = build(name).eval(), build(name, classes=0).eval()
+    state = {k: v for k, v in whole.state_dict().items() if not k.startswith(whole.head)}
+    features.load_state_dict(state)
+    pictures = torch.randn(2, 3, 64, 64)
+    head = dict(whole.named_modules())[whole.head]
+    torch.testing.assert_close(head(features(pictures)), whole(pictures))
+
+
+@EVERY
+def test_behind_the_maps_nothing_is_left_to_learn(name):
+    body = build(name, classes=None).train()
+    sum(m.sum() for m in body.maps(torch.randn(4, 3, 64, 64))).backward()
+    assert [n for n, p in body.named_parameters() if p.grad is None] == []
+
+
+@EVERY
+def test_published_weights_serve_without_their_head(name):
+    state = build(name, classes=1000, seed=1).state_dict()
+    for classes in (0, None):
+        part = build(name, classes=classes, seed=2)
+        notes = load_published(part, state)
+        assert any("left out" in note for note in notes)
+        for key, value in part.state_dict().items():
+            assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize(("name", "side"), [("alexnet", 63), ("vgg16", 32), ("cnn_m_2048", 41)])
+def test_pictures_too_small_are_refused_with_the_limit_and_the_limit_is_the_least(name, side):
+    model = build(name).eval()
+    with pytest.raises(ClipSizeError, match=rf"{side}×{side}.*--crop"):
+        model(torch.zeros(1, 3, side, side - 1))
+    assert model(torch.zeros(1, 3, side, side)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "tiny"])
+def test_these_take_a_picture_of_one_pixel(name):
+    assert build(name).eval()(torch.zeros(1, 3, 1, 1)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["lenet", "", "resnet19", "vgg13", "/", "tiny/3"])
+def test_an_unknown_name_is_refused_in_one_sentence(name):
+    with pytest.raises(FlowCacheError) as caught:
+        build(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "variant"), [("resnet", "resnet18"), ("vgg", "vgg16")])
+def test_a_file_alone_means_its_usual_variant(name, variant):
+    assert parameters(name) == parameters(variant)
+
+
+# Against what is published
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "classes", "count"),
+    [
+        ("alexnet", 3, 1000, 61_100_840),
+        ("vgg11", 3, 1000, 132_863_336),
+        ("vgg16", 3, 1000, 138_357_544),
+        ("resnet18", 3, 1000, 11_689_512),
+        ("resnet34", 3, 1000, 21_797_672),
+        ("resnet50", 3, 1000, 25_557_032),
+        ("cnn_m_2048", 3, 101, 90_627_813),
+        ("cnn_m_2048", 20, 101, 90_707_781),
+    ],
+)
+def test_backbones_have_the_published_number_of_parameters(name, channels, classes, count):
+    assert parameters(name, channels=channels, classes=classes) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "classes", "gmac"),
+    [
+        ("alexnet", 3, 1000, 0.714),
+        ("vgg16", 3, 1000, 15.47),
+        ("resnet50", 3, 1000, 4.089),
+        ("cnn_m_2048", 3, 101, 1.66),
+        ("cnn_m_2048", 20, 101, 2.61),
+    ],
+)
+def test_backbones_need_the_published_number_of_operations(name, channels, classes, gmac):
+    with torch.device("meta"):
+        model = build(name, channels=channels, classes=classes).eval()
+        pictures = torch.empty(1, channels, 224, 224)
+    with FlopCounterMode(display=False) as counter:
+        model(pictures)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"])
+def test_backbones_compute_what_torchvision_does_on_its_weights(name, torchvision):
+    torch.manual_seed(1)
+    theirs = getattr(torchvision.models, name)(num_classes=7).eval()
+    for key, value in theirs.state_dict().items():  # statistics that matter
+        if key.endswith("running_mean"):
+            value.normal_(0, 0.1)
+        elif key.endswith("running_var"):
+            value.uniform_(0.8, 1.5)
+        elif "bn" in key and key.endswith("weight"):
+            value.uniform_(0.3, 0.7)
+    ours = build(name).eval()
+    notes = load_published(ours, theirs.state_dict())
+    assert notes == [f"{len(theirs.state_dict())} tensors matched"]
+    for side in (64, 97):
+        pictures = torch.randn(2, 3, side, side)
+        with torch.no_grad():
+            torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"])
+def test_the_address_of_the_weights_is_the_one_that_torchvision_names(name, torchvision):
+    with torch.device("meta"):
+        published = build(name).published
+    weights = torchvision.models.get_model_weights(name)
+    assert published in [w.url for w in weights]
+
+
+# timm
+
+
+@pytest.mark.parametrize("variant", ["convnext_atto", "resnet18", "vit_tiny_patch16_224"])
+def test_a_network_of_timm_is_a_backbone(variant, timm):
+    side = 224 if variant.startswith("vit") else 64
+    pictures = torch.randn(2, 2, side, side)
+    whole = build(f"timm/{variant}", channels=2).eval()
+    features = build(f"timm/{variant}", channels=2, classes=0).eval()
+    maps = build(f"timm/{variant}", channels=2, classes=None).eval()
+    with torch.no_grad():
+        assert whole(pictures).shape == (2, 7)
+        assert features(pictures).shape == (2, features.width)
+        found = maps.maps(pictures)
+    assert tuple(m.shape[1] for m in found) == maps.map_widths
+    modules = dict(whole.named_modules())
+    assert modules[whole.first_layer].in_channels == 2
+    assert modules[whole.head].out_features == 7
+
+
+@pytest.mark.parametrize("variant", ["convnext_atto", "resnet18"])
+def test_a_network_of_timm_takes_its_weights_for_other_channels_and_classes(variant, timm):
+    theirs = timm.create_model(variant)
+    state = theirs.state_dict()
+    ours = build(f"timm/{variant}", channels=20)
+    notes = load_published(ours, state)
+    assert any("averaged" in note for note in notes)
+    assert any("7 classes and not 1000" in note for note in notes)
+    first = ours.first_layer.removeprefix("model.")
+    same = {k for k in state if not k.startswith((first + ".weight", ours.head[6:]))}
+    assert same
+    for key in same:
+        assert torch.equal(ours.state_dict()[f"model.{key}"], state[key]), key
+    mean = state[f"{first}.weight"].mean(1)
+    assert torch.equal(ours.state_dict()[f"{ours.first_layer}.weight"][:, 13], mean)
+
+
+def test_a_network_of_timm_that_needs_its_own_size_says_so(timm):
+    with pytest.raises(ClipSizeError, match=r"vit_tiny.*--crop"):
+        build("timm/vit_tiny_patch16_224").eval()(torch.zeros(1, 3, 64, 64))
+
+
+def test_a_network_that_timm_lacks_is_refused(timm):
+    with pytest.raises(FlowCacheError, match="'resnet_of_nobody'"):
+        build("timm/resnet_of_nobody")
+
+
+def test_without_timm_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(FlowCacheError, match=r"twostream\[timm\]"):
+        build("timm/resnet18")

@@ -1,0 +1,50 @@
+"""2-D networks, one a file: pictures (B, C, H, W) → logits (B, K). The models extend them in time.
+
+`create(*, channels, classes, dropout, …options)` returns a module with
+
+- `forward`: logits (B, K); with classes=0 the features (B, width) before the last layer.
+- `maps(x)`: the last map of each resolution, finest first. With classes=None nothing lies behind them.
+- `width`: how many features. `map_widths`: channels of each map.
+- `first_layer`, `head`, `prefix`, `unused`, `published`: see `twostream.weights`.
+"""
+
+import re
+import sys
+from typing import Any
+
+from torch import nn
+
+from flowcache import plugins
+from flowcache.types import FlowCacheError
+
+
+def create(
+    name: str, *, channels: int, classes: int | None, dropout: float = 0.0, **options: Any
+) -> Any:
+    """A network by name: a file (alexnet), with its variant (resnet50), or FILE/VARIANT (timm/…).
+
+    FlowCacheError for a name that there is not.
+    """
+    folder = sys.modules[__name__]
+    file, variant = _split(name, plugins.names(folder))
+    if file not in plugins.names(folder):
+        raise FlowCacheError(
+            f"there is no backbone {name!r}: choose resnet18, resnet34, resnet50, alexnet, vgg16, "
+            "cnn_m_2048, tiny, or timm/NAME"
+        )
+    if variant:
+        options |= plugins.parse_options(folder, file, [f"variant={variant}"])
+    network: nn.Module = plugins.create(
+        folder, file, channels=channels, classes=classes, dropout=dropout, **options
+    )
+    return network
+
+
+def _split(name: str, files: list[str]) -> tuple[str, str]:
+    if name in files:
+        return name, ""
+    if "/" in name:
+        file, _, variant = name.partition("/")
+        return file, variant
+    parts = re.fullmatch(r"(.*?)(\d+)", name)
+    return (parts[1], parts[2]) if parts else (name, "")

@@ -1,0 +1,74 @@
+"""Any network of the timm library: Wightman, "PyTorch Image Models", 2019. Needs `twostream[timm]`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from flowcache.types import FlowCacheError
+from twostream.layers import ClipSizeError
+
+
+class Timm(nn.Module):
+    """(B, C, H, W) → logits (B, K), or features (B, width)."""
+
+    prefix = "model."
+
+    def __init__(self, variant: str, channels: int, classes: int | None, dropout: float) -> None:
+        super().__init__()
+        timm = _library()
+        if variant not in timm.list_models():
+            raise FlowCacheError(
+                f"timm has no network {variant!r}: `timm.list_models()` lists {len(timm.list_models())}"
+            )
+        self.model = timm.create_model(
+            variant, in_chans=channels, num_classes=classes or 0, drop_rate=dropout
+        )
+        self._variant = variant
+        known = self.model.pretrained_cfg
+        self.first_layer = f"model.{known['first_conv']}"
+        self.head = f"model.{known['classifier']}"
+        self.unused = () if classes else (self.head,)
+        self.width = self.model.num_features
+
+    @property
+    def map_widths(self) -> tuple[int, ...]:
+        """Channels of each map."""
+        return tuple(info["num_chs"] for info in self.model.feature_info)
+
+    @property
+    def published(self) -> Callable[[], Mapping[str, Tensor]]:
+        """Fetches the pretrained weights that timm names for this network."""
+        return lambda: _library().create_model(self._variant, pretrained=True).state_dict()
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The last map of each resolution."""
+        found: list[Tensor] = self.model.forward_intermediates(x, intermediates_only=True)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, K)."""
+        try:
+            out: Tensor = self.model(x)
+        except AssertionError as error:  # networks for pictures of one size say so in this way
+            raise ClipSizeError(f"timm/{self._variant}: {error} (--crop)") from None
+        return out
+
+
+def _library() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise FlowCacheError(
+            f"networks of timm need its package ({error}): pip install 'twostream[timm]'"
+        ) from None
+    except RuntimeError as error:  # a torchvision made for another torch fails while it is imported
+        raise FlowCacheError(f"timm cannot be imported: {error}") from None
+    return timm
+
+
+def create(
+    *, channels: int, classes: int | None, dropout: float = 0.0, variant: str = "resnet18"
+) -> Timm:
+    """A network of timm for pictures of `channels` channels."""
+    return Timm(variant, channels, classes, dropout)

@@ -1,0 +1,49 @@
+"""Inflation: Carreira & Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, section 2.4.
+
+A 2-D network becomes a 3-D one: kernels are repeated in time and divided by their length. Time is not
+strided, and a clip goes on before its first and after its last frame with copies of them, so on a clip of
+one repeated frame the network says exactly what the 2-D network says of that frame.
+"""
+
+from torch import Tensor, nn
+
+from twostream import backbones
+from twostream.card import Card
+from twostream.layers import OverBackbone, check_share, extend_in_time
+
+CARD = Card(
+    paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",
+    year=2017,
+    length=16,
+    weights="the backbone's, inflated",
+)
+
+
+class Inflated(OverBackbone):
+    """(B, T, C, H, W) → logits (B, K), for any T."""
+
+    def __init__(self, backbone: nn.Module, kernel: int) -> None:
+        super().__init__(backbone)
+        extend_in_time(backbone, kernel=kernel, strided=False, repeat_ends=True)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(B, T, C, H, W) → logits (B, K)."""
+        logits: Tensor = self.backbone(clip.transpose(1, 2))
+        return logits
+
+
+def create(
+    *,
+    channels: int,
+    length: int,
+    classes: int,
+    backbone: str = "resnet18",
+    kernel: int = 3,
+    dropout: float = 0.5,
+) -> nn.Module:
+    """A 2-D network inflated; `kernel` frames are seen by each convolution."""
+    check_share(dropout=dropout)
+    if kernel < 1:
+        raise ValueError(f"kernel={kernel} must be 1 or more frames")
+    made = backbones.create(backbone, channels=channels, classes=classes, dropout=dropout)
+    return Inflated(made, kernel)

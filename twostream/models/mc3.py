@@ -1,0 +1,33 @@
+"""MC3: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
+
+Section 3.4, mixed convolutions: a ResNet-18 that sees motion only at the start. The stem and the first
+group are 3-D; the later groups look at each frame by itself and keep the length of time. Names and shapes
+of the parameters are torchvision's. Its weights were trained on Kinetics-400 with frames normalised by
+that set's own mean and deviation, about (0.432, 0.395, 0.376) and (0.228, 0.221, 0.217).
+"""
+
+from functools import partial
+
+from twostream.card import Card
+from twostream.layers import VideoResNet, check_share, plain_block, plain_stem
+
+CARD = Card(
+    paper="Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR",
+    year=2018,
+    length=16,
+    size=112,
+    weights="torchvision's",
+)
+
+
+def create(*, channels: int, length: int, classes: int, dropout: float = 0.0) -> VideoResNet:
+    """MC3-18; dropout, before the last layer, is not the paper's."""
+    check_share(dropout=dropout)
+    frame_by_frame = partial(plain_block, frames=1)
+    return VideoResNet(
+        plain_stem(channels),
+        (plain_block, frame_by_frame, frame_by_frame, frame_by_frame),
+        classes,
+        dropout,
+        published="https://download.pytorch.org/models/mc3_18-a90a0ba3.pth",
+    )
