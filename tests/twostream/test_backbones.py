@@ -168,7 +168,9 @@ def test_the_address_of_the_weights_is_the_one_that_torchvision_names(name, torc
 # timm
 
 
-@pytest.mark.parametrize("variant", ["convnext_atto", "resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "variant", ["convnext_atto", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224"]
+)
 def test_a_network_of_timm_is_a_backbone(variant, timm):
     side = 224 if variant.startswith("vit") else 64
     pictures = torch.randn(2, 2, side, side)

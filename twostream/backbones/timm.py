@@ -1,6 +1,6 @@
 """Any network of the timm library: Wightman, "PyTorch Image Models", 2019. Needs `twostream[timm]`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,17 +29,19 @@ class Timm(nn.Module):
         self.first_layer = f"model.{known['first_conv']}"
         self.head = f"model.{known['classifier']}"
         self.unused = () if classes else (self.head,)
-        self.width = self.model.num_features
+        self.width = self.model.head_hidden_size
 
     @property
     def map_widths(self) -> tuple[int, ...]:
         """Channels of each map."""
         return tuple(info["num_chs"] for info in self.model.feature_info)
 
-    @property
-    def published(self) -> Callable[[], Mapping[str, Tensor]]:
-        """Fetches the pretrained weights that timm names for this network."""
-        return lambda: _library().create_model(self._variant, pretrained=True).state_dict()
+    def published(self) -> Mapping[str, Tensor]:
+        """Fetch the pretrained weights that timm names for this network."""
+        state: Mapping[str, Tensor] = (
+            _library().create_model(self._variant, pretrained=True).state_dict()
+        )
+        return state
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The last map of each resolution."""
