@@ -1,14 +1,29 @@
 """The `twostream` command: words on the command line → calls. Heavy imports stand in the commands."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+from twostream.options import (
+    CACHE,
+    CLIP,
+    CLIPS,
+    CROPS,
+    FILE,
+    FOLDER,
+    ON,
+    RUN,
+    RUNS,
+    SCHEDULE,
+    SHARES,
+    SPLIT,
+    STREAM,
+    WORKERS,
+    of_model,
+)
 
 
 class _Jobs(click.ParamType[int]):
@@ -24,45 +39,6 @@ class _Jobs(click.ParamType[int]):
 
 
 _JOBS = _Jobs()
-_CACHE = click.option(
-    "--cache", type=_FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
-)
-_RUNS = click.option(
-    "--runs", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder of all runs."
-)
-_STREAM = click.option("--stream", type=click.Choice(["spatial", "temporal"]), required=True)
-_CLIPS = click.option(
-    "--clips",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Evenly spaced clips of each video, whose logits are averaged.",
-)
-_CROPS = click.option(
-    "--crops",
-    type=click.Choice(["1", "10"]),
-    default="1",
-    show_default=True,
-    help="Centre crop, or four corners and the centre, each also mirrored.",
-)
-_WORKERS = click.option(
-    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Loading processes."
-)
-_ON = click.option(
-    "--on",
-    type=click.Choice(["softmax", "logits"]),
-    default="softmax",
-    show_default=True,
-    help="What is averaged.",
-)
-_WEIGHTS = click.option(
-    "--weights",
-    multiple=True,
-    default=["0.5"],
-    show_default=True,
-    metavar="SHARE | NAME=W NAME=W",
-    help="The temporal stream's share, or a weight for each stream.",
-)
 
 
 class _Command(click.Group):
@@ -91,8 +67,8 @@ def main() -> None:
 
 
 @main.command("extract-flow")
-@click.argument("videos", type=_FOLDER)
-@_CACHE
+@click.argument("videos", type=FOLDER)
+@CACHE
 @click.option(
     "--algorithm",
     default="tvl1",
@@ -176,7 +152,7 @@ def cache_group() -> None:
 
 
 @cache_group.command("info")
-@click.argument("cache", type=_FOLDER, default=Path("cache"))
+@click.argument("cache", type=FOLDER, default=Path("cache"))
 def cache_info(cache: Path) -> None:
     """What a cache holds."""
     from twostream.console import show_cache
@@ -186,7 +162,7 @@ def cache_info(cache: Path) -> None:
 
 
 @cache_group.command("verify")
-@click.argument("cache", type=_FOLDER, default=Path("cache"))
+@click.argument("cache", type=FOLDER, default=Path("cache"))
 @click.option("--jobs", type=_JOBS, default=-1, show_default=True, help="Processes; -1: all cores.")
 def cache_verify(cache: Path, jobs: int) -> None:
     """Read all of a cache and check every checksum and count."""
@@ -197,7 +173,7 @@ def cache_verify(cache: Path, jobs: int) -> None:
 
 
 @main.command()
-@click.argument("source", type=_FILE)
+@click.argument("source", type=FILE)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--frame", type=int, help="Which field a picture shows; by default the liveliest.")
 @click.option("--algorithm", default="tvl1", show_default=True, help="For a video.")
@@ -231,94 +207,56 @@ def show(
 
 
 @main.command()
-@_STREAM
-@_CACHE
-@_RUNS
-@click.option("--model", default="resnet", show_default=True, help="A file in twostream/models.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the model.")
+@STREAM
+@CACHE
+@RUNS
+@of_model("resnet")
 @click.option(
     "--weights", metavar="FILE|published", help="Start from a state dict, or from ImageNet's."
 )
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
-@click.option(
-    "--optimizer", type=click.Choice(["adamw", "sgd"]), default="adamw", show_default=True
-)
-@click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True
-)
-@click.option("--weight-decay", type=click.FloatRange(0), default=0.05, show_default=True)
+@SCHEDULE
 @click.option("--label-smoothing", type=click.FloatRange(0, 1), default=0.0, show_default=True)
 @click.option("--partial-bn", is_flag=True, help="Freeze all batch norm statistics but the first.")
-@click.option("--length", type=click.IntRange(1), show_default="1 spatial, 10 temporal")
-@click.option("--stride", type=click.IntRange(1), default=1, show_default=True)
-@click.option(
-    "--crop", type=click.IntRange(1), default=224, show_default=True, help="Input size, px."
-)
-@click.option(
-    "--scales",
-    metavar="S,S,…",
-    default="",
-    help="Crop these shares of the short side, as 1,0.875,0.75.  [default: the input size as it is]",
-)
-@click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror half of the clips.")
-@click.option(
-    "--subtract-mean/--no-subtract-mean",
-    default=True,
-    show_default=True,
-    help="From each flow field its mean.",
-)
-@click.option("--train-list", type=_FILE, help="Videos to train on, in UCF101's format.")
-@click.option("--test-list", type=_FILE, help="Videos to test on.")
-@click.option("--class-list", type=_FILE, help="UCF101's classInd.txt.")
-@click.option("--hmdb51", type=_FOLDER, help="Folder of HMDB51's split files.")
-@click.option(
-    "--split-number", type=click.IntRange(1), default=1, show_default=True, help="Of HMDB51."
-)
-@click.option("--groups", type=_FILE, help="CSV file `video,group`: a group is never divided.")
-@click.option(
-    "--test-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.3,
-    show_default=True,
-)
-@click.option(
-    "--validation-share", type=click.FloatRange(0, 1, max_open=True), default=0.2, show_default=True
-)
-@click.option("--skip-missing", is_flag=True, help="Leave out listed videos that are not here.")
-@_CLIPS
-@_CROPS
-@_WORKERS
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--accelerator", default="auto", show_default=True, help="Lightning's, as the next four."
-)
-@click.option("--devices", default="auto", show_default=True)
-@click.option("--num-nodes", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--strategy", default="auto", show_default=True)
-@click.option("--precision", default="32-true", show_default=True)
-@click.option("--resume", is_flag=True, help="Go on with a killed run, with the options it had.")
-@click.option("--overwrite", is_flag=True, help="Replace an earlier run.")
+@CLIP
+@SPLIT
+@CLIPS
+@CROPS
+@RUN
 @click.pass_context
 def train(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **given: Any) -> None:
     """Train one stream, and score its test videos with the best epoch."""
     from twostream.console import run_training
 
-    explicit = {
-        name
-        for name in given
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    }
-    run_training(stream, cache, runs, given, explicit)
+    run_training(stream, cache, runs, given, _explicit(ctx, given))
 
 
 @main.command()
-@_STREAM
-@_CACHE
-@_RUNS
-@_CLIPS
-@_CROPS
-@_WORKERS
+@STREAM
+@CACHE
+@RUNS
+@of_model("videomae")
+@SCHEDULE
+@CLIP
+@SPLIT
+@RUN
+@click.pass_context
+def pretrain(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **given: Any) -> None:
+    """Pretrain one stream without labels, never on its test videos.
+
+    Then train from it: --weights runs/pretrained/STREAM/best.ckpt
+    """
+    from twostream.console import run_pretraining
+
+    run_pretraining(stream, cache, runs, given, _explicit(ctx, given))
+
+
+@main.command()
+@STREAM
+@CACHE
+@RUNS
+@CLIPS
+@CROPS
+@WORKERS
 def evaluate(**given: Any) -> None:
     """Score a trained stream's test videos again, with other clips or another cache."""
     from twostream.console import run_evaluation
@@ -327,10 +265,10 @@ def evaluate(**given: Any) -> None:
 
 
 @main.command()
-@_WEIGHTS
+@SHARES
 @click.argument("more_weights", nargs=-1, metavar="")
-@_ON
-@_RUNS
+@ON
+@RUNS
 def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Path) -> None:
     """Fuse the streams' scores: --weights 0.5, or --weights spatial=1 temporal=1.5."""
     from twostream.console import run_fusion
@@ -340,11 +278,11 @@ def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Pat
 
 @main.command()
 @click.argument("words", nargs=-1, required=True, metavar="VIDEO...")
-@_WEIGHTS
-@_ON
-@_RUNS
-@_CLIPS
-@_CROPS
+@SHARES
+@ON
+@RUNS
+@CLIPS
+@CROPS
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of tables.")
 def predict(words: Sequence[str], weights: Sequence[str], **given: Any) -> None:
     """Name the action in new videos, by each stream and by their fusion."""
@@ -358,12 +296,50 @@ def predict(words: Sequence[str], weights: Sequence[str], **given: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", type=_FOLDER, default=Path("demo"))
+@click.argument("folder", type=FOLDER, default=Path("demo"))
 def demo(folder: Path) -> None:
     """Render a small video set and run the four commands on it, in FOLDER."""
     from twostream.console import run_demo
 
     run_demo(folder, lambda words: main(words, standalone_mode=False))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--layers", is_flag=True, help="Layer by layer: output sizes and receptive fields.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the models.")
+@click.option(
+    "--stream",
+    type=click.Choice(["spatial", "temporal"]),
+    default="spatial",
+    show_default=True,
+    help="What the models are built for.",
+)
+@click.option(
+    "--length", type=click.IntRange(1), show_default="the model's", help="Frames of a clip."
+)
+@click.option("--crop", type=click.IntRange(1), show_default="the model's", help="Input size, px.")
+@click.option("--classes", type=click.IntRange(1), default=400, show_default=True)
+def models(
+    names: Sequence[str],
+    layers: bool,
+    options: Sequence[str],
+    stream: str,
+    length: int | None,
+    crop: int | None,
+    classes: int,
+) -> None:
+    """Show the models, or those named: their papers, costs and receptive fields, as measured."""
+    from twostream.catalogue import Input, show_layers, show_models
+
+    given = Input(stream=stream, length=length, size=crop, classes=classes)
+    (show_layers if layers else show_models)(names, options, given)
+
+
+def _explicit(ctx: click.Context, names: Iterable[str]) -> set[str]:
+    """The options that stand on the command line."""
+    said = click.core.ParameterSource.COMMANDLINE
+    return {name for name in names if ctx.get_parameter_source(name) is said}
 
 
 def parse_weights(words: Sequence[str]) -> Mapping[str, float]:

@@ -80,6 +80,11 @@ def copy(finished, tmp_path, monkeypatch):
     return tmp_path / "copy"
 
 
+def losses_of(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(row["val_loss"]) for row in csv.DictReader(file)]
+
+
 # The four commands
 
 
@@ -217,6 +222,46 @@ def test_streams_of_different_splits_are_not_fused(copy):
     assert "v_" in result.output
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_a_run_in_half_precision_is_evaluated_like_any_other(precision, copy):
+    folder = copy / "runs" / "temporal"
+    before, losses = Scores.load(folder / "scores.npz"), losses_of(folder)
+    succeed(f"train --stream temporal {SMALL} --precision {precision} --overwrite")
+    assert losses_of(folder) == pytest.approx(losses, rel=0.05)
+    half = Scores.load(folder / "scores.npz")
+    assert not np.array_equal(half.logits, before.logits)
+    succeed("evaluate --stream temporal --clips 2 --workers 0")
+    again = Scores.load(folder / "scores.npz")
+    np.testing.assert_allclose(again.logits, half.logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "length", "size"),
+    [
+        ("--stream spatial --model tiny", 1, 64),
+        ("--stream temporal --model tiny", 10, 64),
+        ("--stream spatial --model c3d", 16, 112),
+        ("--stream temporal --model c3d --length 8 --crop 64", 8, 64),
+        ("--stream spatial --model resnet", 1, 224),
+    ],
+)
+def test_clips_are_the_models_where_nothing_else_is_said(words, length, size, work, tmp_path):
+    # The list names no video of the cache, so nothing is trained: what is recorded stands before.
+    (tmp_path / "list.txt").write_text("still/nowhere.avi\n")
+    result = run(f"train {words} --runs {tmp_path} --test-list {tmp_path / 'list.txt'}")
+    assert_one_sentence(result, words)
+    record = json.loads((tmp_path / words.split()[1] / "run.json").read_text())["options"]["clip"]
+    assert (record["length"], record["size"]) == (length, size)
+
+
+def test_a_clip_that_a_model_does_not_admit_gets_one_sentence(work, tmp_path):
+    words = f"train --stream temporal --model cnn_m_2048 --crop 32 --runs {tmp_path}"
+    result = run(words)
+    assert_one_sentence(result, words)
+    assert "41×41" in result.output
+    assert "--crop" in result.output
+
+
 # Words that are wrong
 
 
@@ -303,6 +348,13 @@ def assert_one_sentence(result, words):
         "train --stream spatial --runs r2 --model tiny --accelerator cpu --devices 0",
         "train --stream spatial --runs r2 --model tiny --devices some",
         "train --stream spatial --runs r2 --model tiny --strategy nonsense",
+        "pretrain",
+        "pretrain --stream spatial --runs r2 --model vgg",
+        "pretrain --stream spatial --runs r2 --model tiny",
+        "pretrain --stream spatial --runs r2 --weights published",
+        "pretrain --stream spatial --runs r2 --cache nowhere",
+        "pretrain --stream spatial --runs r2 --option nonsense=1",
+        "pretrain --stream spatial --runs r2 --resume",
         "evaluate",
         "evaluate --stream spatial --runs nowhere",
         "evaluate --stream spatial --cache nowhere",

@@ -86,6 +86,12 @@ def test_twostream_never_imports_the_commands(source):
     assert "cli" not in tops(source)
 
 
+def test_the_words_of_the_command_line_stand_in_two_files():
+    assert [s for s in SOURCES if "click" in tops(s)] == ["cli.py", "twostream/options.py"]
+    assert not ours("twostream/options.py")
+    assert third_party("twostream/options.py") == {"click"}
+
+
 def test_types_import_nothing_of_ours():
     assert not ours("flowcache/types.py")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import nn
 
 from flowcache import plugins
 from flowcache.recipe import Recipe
@@ -35,7 +34,10 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """All that is needed to build a network and to feed it, beside its weights."""
+    """All that is needed to build a network and to feed it, beside its weights.
+
+    pretraining: the network is what pretrains the model: it returns a loss and no logits.
+    """
 
     stream: str
     model: str
@@ -44,6 +46,7 @@ class Spec:
     clip: ClipSpec
     recipe: Recipe
     split: Split
+    pretraining: bool = False
 
     @property
     def values(self) -> Stream:
@@ -51,8 +54,8 @@ class Spec:
         return STREAMS[self.stream]
 
     def build(self) -> Normalized:
-        """The network with fresh weights. FlowCacheError for options that the model refuses."""
-        network: nn.Module = plugins.create(
+        """The network with fresh weights. FlowCacheError for what the model refuses or cannot do."""
+        network: Any = plugins.create(
             models,
             self.model,
             **self.options,
@@ -60,6 +63,12 @@ class Spec:
             length=self.clip.length,
             classes=len(self.classes),
         )
+        if self.pretraining:
+            if not hasattr(network, "pretrainer"):
+                raise FlowCacheError(
+                    f"{self.model} has no pretraining of its own: leave out --model, or name one that has"
+                )
+            network = network.pretrainer()
         return Normalized(network, self.values.scale(self.recipe), self.values.shift)
 
     def to_plain(self) -> dict[str, Any]:
@@ -77,6 +86,7 @@ class Spec:
             clip=ClipSpec.from_plain(plain["clip"]),
             recipe=Recipe(**plain["recipe"]),
             split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
+            pretraining=plain.get("pretraining", False),  # absent from older checkpoints
         )
 
 
@@ -102,7 +112,21 @@ def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise FlowCacheError(f"{path} is no checkpoint of twostream: {reason}") from None
+    if spec.pretraining:
+        raise FlowCacheError(
+            f"{path} is of a pretraining and names no class: train from it with --weights {path}"
+        )
     return model.eval(), spec
+
+
+def learnt_from(path: Path) -> set[str]:
+    """The videos that weights were trained on or chosen by; none where they are no checkpoint of ours."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        split = Spec.from_plain(content[_KEY]).split
+    except _UNREADABLE:
+        return set()
+    return {*split.train, *split.validation}
 
 
 def first_epoch_after(path: Path) -> int:

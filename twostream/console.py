@@ -109,10 +109,46 @@ def run_training(
     stream: str, cache: Path, runs: Path, given: Mapping[str, Any], explicit: set[str]
 ) -> None:
     """Train one stream and print its test accuracy."""
-    from twostream.pipeline import recorded_options, start_run, train_stream
+    from twostream.pipeline import train_stream
     from twostream.report import accuracy_table
+    from twostream.runs import TrainOptions
 
     folder = runs / stream
+    given = {**given, "crops": int(given["crops"])}
+    scores = _run(train_stream, TrainOptions, stream, cache, folder, given, explicit)
+    if scores is not None:
+        _console.print(accuracy_table([scores], f"{len(scores)} test videos"))
+        _console.print(f"checkpoints, metrics and scores are in {folder}")
+
+
+def run_pretraining(
+    stream: str, cache: Path, runs: Path, given: Mapping[str, Any], explicit: set[str]
+) -> None:
+    """Train one stream without labels, and say how to go on."""
+    from twostream.pipeline import pretrain_stream
+    from twostream.runs import RunOptions
+    from twostream.train import BEST
+
+    folder = runs / "pretrained" / stream
+    if _run(pretrain_stream, RunOptions, stream, cache, folder, given, explicit):
+        _console.print(
+            f"checkpoints and metrics are in {folder}: go on with train --weights {folder / BEST}",
+            soft_wrap=True,
+        )
+
+
+def _run(
+    learn: Callable[..., Any],
+    kind: Any,
+    stream: str,
+    cache: Path,
+    folder: Path,
+    given: Mapping[str, Any],
+    explicit: set[str],
+) -> Any:
+    """Start a run with the options that are given, of one kind, or resume it with those it had."""
+    from twostream.runs import start_run
+
     opened = FlowCache.open(cache)
     if given["resume"]:
         if others := sorted(explicit - {"resume"}):
@@ -120,9 +156,9 @@ def run_training(
                 f"--resume goes on with the options of {folder / 'run.json'}: leave out "
                 f"--{others[0].replace('_', '-')}"
             )
-        options = recorded_options(folder)
+        options = kind.recorded(folder)
     else:
-        options = _train_options(stream, given)
+        options = _options(kind, stream, given)
         start_run(folder, options, given["overwrite"])
 
     def say_epoch(row: Mapping[str, Any]) -> None:
@@ -135,7 +171,7 @@ def run_training(
                 parts.append(f"{word} {row[name]:.3f}")
         _console.print("  ".join(parts), soft_wrap=True)
 
-    scores = train_stream(
+    return learn(
         opened,
         folder,
         options,
@@ -144,15 +180,12 @@ def run_training(
         on_epoch=say_epoch,
         progress_bar=_console.is_terminal,
     )
-    if scores is not None:
-        _console.print(accuracy_table([scores], f"{len(scores)} test videos"))
-        _console.print(f"checkpoints, metrics and scores are in {folder}")
 
 
-def _train_options(stream: str, given: Mapping[str, Any]) -> Any:
+def _options(kind: Any, stream: str, given: Mapping[str, Any]) -> Any:
     from twostream import models
     from twostream.data import ClipSpec
-    from twostream.pipeline import SplitOptions, TrainOptions
+    from twostream.runs import SplitOptions
     from twostream.streams import STREAMS
     from twostream.train import Schedule
 
@@ -160,7 +193,7 @@ def _train_options(stream: str, given: Mapping[str, Any]) -> Any:
         return None if given[name] is None else str(given[name])
 
     def pick(*names: str) -> dict[str, Any]:
-        return {name: given[name] for name in names}
+        return {name: given[name] for name in names if name in given}
 
     try:
         scales = tuple(float(word) for word in given["scales"].split(",") if word)
@@ -169,13 +202,14 @@ def _train_options(stream: str, given: Mapping[str, Any]) -> Any:
     if not all(0 < scale <= 1 for scale in scales):
         raise FlowCacheError(f"--scales {given['scales']}: a share lies above 0 and up to 1")
     devices = given["devices"]
-    return TrainOptions(
+    card = plugins.module(models, given["model"]).CARD
+    return kind(
         stream=stream,
         model=given["model"],
         options=plugins.parse_options(models, given["model"], given["options"]),
         clip=ClipSpec(
-            length=given["length"] or STREAMS[stream].length,
-            size=given["crop"],
+            length=given["length"] or card.length or STREAMS[stream].length,
+            size=given["crop"] or card.size,
             scales=scales,
             **pick("stride", "flip", "subtract_mean"),
         ),
@@ -198,12 +232,11 @@ def _train_options(stream: str, given: Mapping[str, Any]) -> Any:
             groups=text("groups"),
             **pick("split_number", "test_share", "validation_share", "skip_missing"),
         ),
-        crops=int(given["crops"]),
         trainer={
             "devices": int(devices) if devices.lstrip("-").isdigit() else devices,
             **pick("accelerator", "num_nodes", "strategy", "precision"),
         },
-        **pick("weights", "batch_size", "workers", "seed", "clips"),
+        **pick("weights", "batch_size", "workers", "seed", "clips", "crops"),
     )
 
 

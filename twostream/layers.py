@@ -151,7 +151,7 @@ def _extended(layer: nn.Module, kernel: int, strided: bool, repeat_ends: bool) -
         )
         # The spread of the 2-D weights for as many more inputs.
         with torch.no_grad():
-            made.weight.normal_(0, float(layer.weight.std()) / k**0.5)
+            made.weight.copy_(torch.randn_like(made.weight) * layer.weight.std() / k**0.5)
             if layer.bias is not None and made.bias is not None:
                 made.bias.copy_(layer.bias)
         return made
@@ -159,11 +159,12 @@ def _extended(layer: nn.Module, kernel: int, strided: bool, repeat_ends: bool) -
         return nn.BatchNorm3d(layer.num_features, layer.eps, layer.momentum)
     if type(layer) is nn.MaxPool2d:
         s = stride_in_time(layer.stride)
-        k = 3 if s > 1 else 1  # with its padding it leaves one frame one frame
+        # Either leaves ⌈T / 2⌉ frames, and one frame of one.
+        k, p = (1, 0) if s == 1 else (2, 0) if layer.ceil_mode else (3, 1)
         return nn.MaxPool3d(
             (k, *_pair(layer.kernel_size)),
             stride=(s, *_pair(layer.stride)),
-            padding=(k // 2, *_pair(layer.padding)),
+            padding=(p, *_pair(layer.padding)),
             ceil_mode=layer.ceil_mode,
         )
     if type(layer) is nn.AdaptiveAvgPool2d:

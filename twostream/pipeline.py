@@ -1,140 +1,38 @@
 """The stages joined: cache → split → network → checkpoint → scores. Each works on files."""
 
-import json
-import os
-import platform
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 
 from flowcache import plugins
-from flowcache.atomic import atomic_path
 from flowcache.store import FlowCache
 from flowcache.types import FlowCacheError
 from twostream import fusion
-from twostream.checkpoint import Spec, add_spec, first_epoch_after, load_checkpoint
-from twostream.data import ClipData, ClipSpec, TestClips, make_loader
+from twostream.checkpoint import (
+    Spec,
+    add_spec,
+    first_epoch_after,
+    learnt_from,
+    load_checkpoint,
+)
+from twostream.data import ClipData, TestClips, make_loader
 from twostream.evaluate import average_logits
-from twostream.index import Item, VideoIndex, read_index
-from twostream.lists import read_class_list, read_hmdb51, read_list
+from twostream.index import Item, VideoIndex, VideoIndexError, read_index
 from twostream.network import Normalized
 from twostream.report import write_confusion_csv, write_confusion_png, write_predictions
+from twostream.runs import PREDICTIONS, SCORES, SPLIT, RunOptions, TrainOptions, is_first_process
 from twostream.scores import Scores, align
-from twostream.splits import Split, make_split, write_split
-from twostream.train import BEST, LAST, METRICS, Row, Schedule, Training, fit
+from twostream.splits import Split, check_leakage, write_split
+from twostream.train import BEST, LAST, Classification, Row, Training, fit, own_loss
 from twostream.weights import fetch, load_published, read_state
 
-SCORES = "scores.npz"
-_PREDICTIONS, _SPLIT = "predictions.csv", "split.csv"
-_RUN = "run.json"
 Say = Callable[[str], None]
 FusionRule = Callable[[Sequence[Scores]], Scores]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitOptions:
-    """Where the split comes from; see `splits.make_split` and `lists`."""
-
-    train_list: str | None = None
-    test_list: str | None = None
-    class_list: str | None = None
-    hmdb51: str | None = None
-    split_number: int = 1
-    groups: str | None = None
-    test_share: float = 0.3
-    validation_share: float = 0.2
-    skip_missing: bool = False
-
-    def carry_out(self, cache: FlowCache, seed: int) -> tuple[VideoIndex, Split]:
-        """Index the cache and divide it."""
-        classes = read_class_list(Path(self.class_list)) if self.class_list else None
-        index = read_index(cache, Path(self.groups) if self.groups else None, classes)
-        train: Sequence[str] | None = None
-        test: Sequence[str] | None = None
-        if self.hmdb51:
-            train, test = read_hmdb51(
-                Path(self.hmdb51), self.split_number, index, self.skip_missing
-            )
-        if self.train_list:
-            train = read_list(Path(self.train_list), index, self.skip_missing)
-        if self.test_list:
-            test = read_list(Path(self.test_list), index, self.skip_missing)
-        split = make_split(
-            index,
-            seed=seed,
-            test_share=self.test_share,
-            validation_share=self.validation_share,
-            train=train,
-            test=test,
-        )
-        return index, split
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """One training run, as `run.json` records it.
-
-    options: of the model. weights: a file, or "published". trainer: Lightning's own options.
-    """
-
-    stream: str
-    model: str
-    options: Mapping[str, Any]
-    clip: ClipSpec
-    schedule: Schedule
-    split: SplitOptions = field(default_factory=SplitOptions)
-    weights: str | None = None
-    batch_size: int = 32
-    workers: int = 2
-    seed: int = 0
-    clips: int = 10
-    crops: int = 1
-    trainer: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """From `asdict`'s result, as JSON returns it."""
-        return cls(
-            **{
-                **plain,
-                "clip": ClipSpec.from_plain(plain["clip"]),
-                "schedule": Schedule(**plain["schedule"]),
-                "split": SplitOptions(**plain["split"]),
-            }
-        )
-
-
-def start_run(folder: Path, options: TrainOptions, overwrite: bool) -> None:
-    """Claim a run's folder and record its options and versions. FlowCacheError where it is taken."""
-    if not _is_first_process():
-        return
-    if (folder / LAST).exists() and not overwrite:
-        raise FlowCacheError(
-            f"{folder} holds a trained network: go on with --resume, replace it with --overwrite, or "
-            "name another folder with --runs"
-        )
-    for name in (BEST, LAST, METRICS, SCORES, _PREDICTIONS, _SPLIT):
-        (folder / name).unlink(missing_ok=True)
-    record = {"options": asdict(options), "versions": _versions()}
-    with atomic_path(folder / _RUN) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def recorded_options(folder: Path) -> TrainOptions:
-    """The options of a run to be resumed. FlowCacheError where there is none."""
-    try:
-        record = json.loads((folder / _RUN).read_text(encoding="utf-8"))
-        return TrainOptions.from_plain(record["options"])
-    except FileNotFoundError:
-        raise FlowCacheError(f"{folder} holds no run to resume: train without --resume") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise FlowCacheError(f"{folder / _RUN} cannot be read: {error}") from None
 
 
 def train_stream(
@@ -151,7 +49,76 @@ def train_stream(
 
     Returns the scores; None in the helping processes of a distributed run.
     """
-    if not _is_first_process():
+    tested = _learn(
+        cache,
+        folder,
+        options,
+        weights=options.weights,
+        resume=resume,
+        say=say,
+        on_epoch=on_epoch,
+        progress_bar=progress_bar,
+    )
+    if tested is None:
+        return None
+    return evaluate_run(
+        cache,
+        folder,
+        tested,
+        clips=options.clips,
+        crops=options.crops,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        say=say,
+    )
+
+
+def pretrain_stream(
+    cache: FlowCache,
+    folder: Path,
+    options: RunOptions,
+    *,
+    resume: bool = False,
+    say: Say = lambda _: None,
+    on_epoch: Callable[[Row], None] = lambda _: None,
+    progress_bar: bool = False,
+) -> bool:
+    """Train one stream into `folder` without labels, by the model's own pretraining.
+
+    The videos are divided as `train_stream` divides them, and those of the test part are not read.
+    Returns False in the helping processes of a distributed run. FlowCacheError for a model without a
+    pretraining.
+    """
+    tested = _learn(
+        cache,
+        folder,
+        options,
+        pretraining=True,
+        resume=resume,
+        say=say,
+        on_epoch=on_epoch,
+        progress_bar=progress_bar,
+    )
+    return tested is not None
+
+
+def _learn(
+    cache: FlowCache,
+    folder: Path,
+    options: RunOptions,
+    *,
+    pretraining: bool = False,
+    weights: str | None = None,
+    resume: bool,
+    say: Say,
+    on_epoch: Callable[[Row], None],
+    progress_bar: bool,
+) -> Sequence[Item] | None:
+    """Divide the videos, build the network and train it: what training and pretraining share.
+
+    Returns the test videos; None in the helping processes of a distributed run.
+    """
+    if not is_first_process():
         say = on_epoch = _say_nothing
     index, split = options.split.carry_out(cache, options.seed)
     resume = resume and (folder / LAST).exists()
@@ -167,20 +134,24 @@ def train_stream(
         clip=options.clip,
         recipe=cache.recipe,
         split=split,
+        pretraining=pretraining,
     )
-    if _is_first_process():
-        write_split(folder / _SPLIT, index, split)
+    if is_first_process():
+        write_split(folder / SPLIT, index, split)
     say(
         f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
-        f"{len(split.test)} test; {len(index.classes)} classes"
+        f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
     )
+    schedule = options.schedule
     lightning.seed_everything(options.seed, verbose=False)
     model = spec.build()
-    if options.weights and not resume:
-        for note in _load_weights(model, options.weights):
+    try_clip(model, spec)
+    if weights and not resume:
+        _refuse_leakage(weights, index, split)
+        for note in _load_weights(model, weights):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{options.model}, {parameters:,} parameters, {options.schedule.epochs} epochs")
+    say(f"{options.model}, {parameters:,} parameters, {schedule.epochs} epochs")
     data = ClipData(
         cache,
         index.select(split.train),
@@ -192,31 +163,20 @@ def train_stream(
         workers=options.workers,
         first_epoch=first_epoch_after(folder / LAST) if resume else 0,
     )
+    classification = Classification(len(index.classes), schedule.label_smoothing)
+    objective = own_loss if pretraining else classification
     trainer = fit(
-        Training(
-            model, len(index.classes), options.schedule, lambda content: add_spec(content, spec)
-        ),
+        Training(model, objective, schedule, lambda content: add_spec(content, spec)),
         data,
         folder,
-        epochs=options.schedule.epochs,
+        epochs=schedule.epochs,
         validated=bool(split.validation),
         resume=resume,
         on_epoch=on_epoch,
         progress_bar=progress_bar,
         **options.trainer,
     )
-    if not trainer.is_global_zero:
-        return None
-    return evaluate_run(
-        cache,
-        folder,
-        index.select(split.test),
-        clips=options.clips,
-        crops=options.crops,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        say=say,
-    )
+    return index.select(split.test) if trainer.is_global_zero else None
 
 
 def evaluate_run(
@@ -238,7 +198,7 @@ def evaluate_run(
         model, spec, cache, items, clips=clips, crops=crops, batch_size=batch_size, workers=workers
     )
     scores.save(folder / SCORES)
-    write_predictions(folder / _PREDICTIONS, scores)
+    write_predictions(folder / PREDICTIONS, scores)
     return scores
 
 
@@ -265,7 +225,7 @@ def fuse_runs(runs: Path, weights: Mapping[str, float], rule: str) -> list[Score
     fused = fuse(streams)
     folder = runs / "fused"
     fused.save(folder / SCORES)
-    write_predictions(folder / _PREDICTIONS, fused)
+    write_predictions(folder / PREDICTIONS, fused)
     write_confusion_csv(folder / "confusion.csv", fused)
     write_confusion_png(folder / "confusion.png", [*streams, fused])
     return [*streams, fused]
@@ -278,6 +238,15 @@ def check_weights(weights: Mapping[str, float]) -> None:
         raise FlowCacheError(
             "--weights must be two or more numbers, none below 0, not all 0 and none infinite"
         )
+
+
+def try_clip(model: Normalized, spec: Spec) -> None:
+    """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
+    clip = torch.empty(
+        1, spec.clip.length, spec.values.channels, spec.clip.size, spec.clip.size, device="meta"
+    )
+    with torch.device("meta"), torch.no_grad():
+        copy.deepcopy(model.network).to("meta").eval()(clip)
 
 
 def score(
@@ -316,23 +285,16 @@ def _load_weights(model: Normalized, weights: str) -> list[str]:
     return load_published(network, fetch(network.published))
 
 
+def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:
+    learnt = learnt_from(Path(weights))
+    try:
+        check_leakage([item for item in index.items if item.id in learnt], index.select(split.test))
+    except VideoIndexError as error:
+        raise FlowCacheError(
+            f"{weights} has learnt from videos that this run tests on ({error}): give both runs the "
+            "same split"
+        ) from None
+
+
 def _say_nothing(_: object) -> None:
     pass
-
-
-def _is_first_process() -> bool:
-    """In a distributed run the trainer starts this program once more for each further device."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
-
-
-def _versions() -> dict[str, str]:
-    names = (
-        "twostream",
-        "torch",
-        "lightning",
-        "numpy",
-        "h5py",
-        "av",
-        "opencv-contrib-python-headless",
-    )
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

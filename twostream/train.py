@@ -25,6 +25,7 @@ from flowcache.types import FlowCacheError
 BEST, LAST = "best.ckpt", "last.ckpt"
 METRICS = "metrics.csv"
 Row = Mapping[str, float]
+Objective = Callable[[Tensor, Tensor, str], tuple[Tensor, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Schedule:
     weight_decay: on weights of two or more dimensions; not on biases and normalisation.
     partial_bn: freeze the statistics of all batch normalisations but the first (Wang et al. 2016,
         TSN, section 3.2), for fine-tuning.
-    seed: of dropout; the data has its own.
+    seed: of dropout and of masks; the data has its own.
     """
 
     epochs: int
@@ -50,51 +51,80 @@ class Schedule:
     seed: int = 0
 
 
-class Training(lightning.LightningModule):
-    """Cross-entropy on clips; `model(clip, mean, gain)` gives logits (B, K)."""
+class Classification(nn.Module):
+    """Cross-entropy of logits (B, K) and labels (B,), and how many of the highest are right.
 
-    def __init__(
-        self,
-        model: nn.Module,
-        classes: int,
-        schedule: Schedule,
-        describe: Callable[[dict[str, Any]], None],
-    ) -> None:
+    label_smoothing: in training; never in validation.
+    """
+
+    def __init__(self, classes: int, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.model = model
-        self._schedule = schedule
-        self._describe = describe
-        self._metrics = nn.ModuleDict(
+        self._label_smoothing = label_smoothing
+        self._top1 = nn.ModuleDict(
             {
                 "train_top1": MulticlassAccuracy(classes, average="micro"),
                 "val_top1": MulticlassAccuracy(classes, average="micro"),
             }
         )
 
+    def forward(self, logits: Tensor, label: Tensor, part: str) -> tuple[Tensor, dict[str, Any]]:
+        """The loss, and a running accuracy as `<part>_top1`; part: "train" or "val"."""
+        smoothing = self._label_smoothing if part == "train" else 0.0
+        name = f"{part}_top1"
+        self._top1[name](logits, label)
+        loss = functional.cross_entropy(logits, label, label_smoothing=smoothing)
+        return loss, {name: self._top1[name]}
+
+
+def own_loss(loss: Tensor, label: Tensor, part: str) -> tuple[Tensor, dict[str, Any]]:
+    """For networks that return their loss, as in pretraining: the labels are not looked at."""
+    return loss, {}
+
+
+class Training(lightning.LightningModule):
+    """Lowers what `objective` makes of `model(clip, mean, gain)`.
+
+    objective: (output, labels, "train" or "val") → the loss, and further measures by name, as
+        `Classification` and `own_loss`.
+    describe: is given each checkpoint before it is written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        schedule: Schedule,
+        describe: Callable[[dict[str, Any]], None],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self._objective = objective
+        self._schedule = schedule
+        self._describe = describe
+
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of one batch."""
-        return self._step(batch, "train", self._schedule.label_smoothing)
+        return self._step(batch, "train")
 
     def validation_step(self, batch: Any, _: int) -> None:
-        """Log the loss and the accuracy of one batch."""
-        self._step(batch, "val", 0.0)
+        """Log the loss and the measures of one batch."""
+        self._step(batch, "val")
 
-    def _step(self, batch: Any, part: str, smoothing: float) -> Tensor:
-        logits = self.model(batch.clip, batch.mean, batch.gain)
-        loss = functional.cross_entropy(logits, batch.label, label_smoothing=smoothing)
-        top1: Any = self._metrics[f"{part}_top1"]
-        top1(logits, batch.label)
+    def _step(self, batch: Any, part: str) -> Tensor:
+        output = self.model(batch.clip, batch.mean, batch.gain)
+        loss, measures = self._objective(output, batch.label, part)
         shared: dict[str, Any] = {
             "on_step": False,
             "on_epoch": True,
             "batch_size": len(batch.label),
         }
         self.log(f"{part}_loss", loss, sync_dist=True, **shared)
-        self.log(f"{part}_top1", top1, **shared)
+        for name, value in measures.items():
+            self.log(name, value, **shared)
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """Dropout depends on the seed and the epoch alone, so a resumed run repeats it.
+        """Dropout and masks depend on the seed and the epoch alone, so a resumed run repeats them.
 
         And statistics that are to stay frozen are frozen again.
         """
@@ -104,6 +134,10 @@ class Training(lightning.LightningModule):
             norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
             for norm in norms[1:]:
                 norm.eval()
+
+    def on_validation_epoch_start(self) -> None:
+        """What a network masks in validation is the same after each epoch: the losses are compared."""
+        torch.manual_seed(self._schedule.seed)
 
     def configure_optimizers(self) -> Any:
         """AdamW or SGD with momentum 0.9, and a learning rate that changes at every step."""

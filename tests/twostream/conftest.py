@@ -18,7 +18,7 @@ from flowcache.store import FlowCache
 from flowcache.types import FlowStack, Frames
 from twostream.data import ClipSpec
 from twostream.index import Item, read_index
-from twostream.pipeline import TrainOptions
+from twostream.runs import TrainOptions
 from twostream.train import Schedule
 
 Add = Callable[..., None]

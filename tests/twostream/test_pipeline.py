@@ -13,18 +13,19 @@ import torch
 
 from flowcache.types import FlowCacheError
 from twostream import train
-from twostream.checkpoint import load_checkpoint
+from twostream.checkpoint import Spec, load_checkpoint
+from twostream.data import ClipReader, ClipSpec
 from twostream.index import read_index
+from twostream.layers import ClipSizeError
 from twostream.pipeline import (
-    SplitOptions,
-    TrainOptions,
     evaluate_run,
     items_to_test,
-    recorded_options,
-    start_run,
     train_stream,
+    try_clip,
 )
+from twostream.runs import SplitOptions, TrainOptions, start_run
 from twostream.scores import Scores
+from twostream.splits import Split
 from twostream.train import BEST, LAST, METRICS
 
 
@@ -70,7 +71,7 @@ def test_a_run_leaves_all_its_files_and_no_half_written_one(run):
 
 
 def test_a_run_records_its_options_and_versions(run, options):
-    assert recorded_options(run / "temporal") == options("temporal")
+    assert TrainOptions.recorded(run / "temporal") == options("temporal")
     versions = json.loads((run / "temporal" / "run.json").read_text())["versions"]
     assert versions["torch"] in torch.__version__
     assert {"twostream", "python", "lightning", "numpy", "h5py", "av"} <= set(versions)
@@ -86,8 +87,7 @@ def test_all_options_survive_the_record(tmp_path, options):
         trainer={"devices": 2, "strategy": "ddp", "precision": "bf16-mixed"},
     )
     start_run(tmp_path, plan, overwrite=False)
-    assert recorded_options(tmp_path) == plan
-    assert isinstance(recorded_options(tmp_path), TrainOptions)
+    assert TrainOptions.recorded(tmp_path) == plan
 
 
 def test_both_streams_are_trained_and_tested_on_the_same_videos(run):
@@ -134,18 +134,18 @@ def test_a_replaced_run_leaves_nothing_of_the_one_before(run, tmp_path, options)
     shutil.copytree(run / "temporal", folder)
     start_run(folder, options(seed=9), overwrite=True)
     assert [path.name for path in folder.iterdir()] == ["run.json"]
-    assert recorded_options(folder).seed == 9
+    assert TrainOptions.recorded(folder).seed == 9
 
 
 def test_a_run_that_was_stopped_before_its_first_epoch_may_be_started_again(tmp_path, options):
     start_run(tmp_path, options(), overwrite=False)
     start_run(tmp_path, options(seed=1), overwrite=False)
-    assert recorded_options(tmp_path).seed == 1
+    assert TrainOptions.recorded(tmp_path).seed == 1
 
 
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(FlowCacheError, match="no run to resume"):
-        recorded_options(tmp_path)
+        TrainOptions.recorded(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_resuming_nothing_is_refused(tmp_path):
 def test_a_record_of_something_else_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(FlowCacheError, match=r"run\.json"):
-        recorded_options(tmp_path)
+        TrainOptions.recorded(tmp_path)
 
 
 # Going on after a kill
@@ -253,11 +253,12 @@ _CHILD = """
 import sys
 from pathlib import Path
 from flowcache.store import FlowCache
-from twostream.pipeline import recorded_options, train_stream
+from twostream.pipeline import train_stream
+from twostream.runs import TrainOptions
 
 if __name__ == "__main__":
     cache, folder, resume = FlowCache.open(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3] == "1"
-    options = recorded_options(folder)
+    options = TrainOptions.recorded(folder)
     train_stream(cache, folder, options, resume=resume, on_epoch=lambda r: print(r["epoch"], flush=True))
 """
 
@@ -428,6 +429,40 @@ def test_evaluation_keeps_the_checkpoints_classes_where_a_cache_has_fewer(
     wild = tuple(i for i in spec.split.test if i.startswith("wild"))
     items = items_to_test(cache, replace(spec, split=replace(spec.split, test=wild)))
     assert [item.label for item in items] == [1] * len(wild)
+
+
+# Clips that a network does not admit
+
+
+def test_clips_that_the_network_does_not_admit_are_refused_before_any_is_read(
+    toy, tmp_path, options, monkeypatch
+):
+    def read(*_):
+        raise AssertionError("a clip was read")
+
+    monkeypatch.setattr(ClipReader, "read", read)
+    plan = options(model="cnn_m_2048", options={}, clip={"length": 1, "size": 40})
+    with pytest.raises(ClipSizeError, match="cnn_m_2048 needs pictures of 41×41 or more"):
+        train_stream(toy, tmp_path, plan)
+
+
+def test_trying_a_clip_changes_nothing_of_the_network(plain_recipe):
+    spec = Spec(
+        stream="temporal",
+        model="tiny",
+        options={},
+        classes=("a", "b"),
+        clip=ClipSpec(length=3, size=16),
+        recipe=plain_recipe(),
+        split=Split((), (), ()),
+    )
+    model = spec.build()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    draws = torch.get_rng_state()
+    try_clip(model, spec)
+    assert same(model.state_dict(), before)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), draws)
 
 
 # Starting weights, lists, damage

@@ -8,9 +8,10 @@ from twostream.checkpoint import load_checkpoint
 from twostream.data import ClipData, ClipSpec, TestClips, make_loader
 from twostream.index import read_index
 from twostream.network import Normalized
-from twostream.pipeline import SplitOptions, train_stream
+from twostream.pipeline import train_stream
+from twostream.runs import SplitOptions
 from twostream.streams import STREAMS
-from twostream.train import BEST, LAST, METRICS, Schedule, Training, fit
+from twostream.train import BEST, LAST, METRICS, Classification, Schedule, Training, fit
 
 
 def rows_of(folder):
@@ -170,7 +171,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
     )
     training = Training(
         Normalized(network, stream.scale(toy.recipe), stream.shift),
-        2,
+        Classification(2),
         Schedule(epochs=1),
         lambda _: None,
     )
@@ -196,7 +197,7 @@ def test_the_training_loss_is_the_cross_entropy_of_smoothed_labels(smoothing):
         def forward(self, clip, mean, gain):
             return clip
 
-    training = Training(Fixed(), 3, Schedule(epochs=1, label_smoothing=smoothing), lambda _: None)
+    training = Training(Fixed(), Classification(3, smoothing), Schedule(epochs=1), lambda _: None)
     logged = {}
     training.log = lambda name, value, **_: logged.update({name: value})
 

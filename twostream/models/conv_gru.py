@@ -103,12 +103,13 @@ def create(
 
 def _levels(text: str, count: int) -> list[int]:
     """ValueError unless `text` lists different resolutions that there are."""
+    known = {str(level): level % count for level in range(-count, count)}
     words = [word.strip() for word in text.split(",")]
-    if not all(word.lstrip("-").isdigit() and -count <= int(word) < count for word in words):
+    if not all(word in known for word in words):
         raise ValueError(
             f"at={text} must list numbers from 0 to {count - 1}, or from -{count} to -1"
         )
-    levels = [int(word) % count for word in words]
+    levels = [known[word] for word in words]
     if len(set(levels)) < len(levels):
         raise ValueError(f"at={text} names a resolution twice")
     return levels

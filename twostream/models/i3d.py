@@ -92,6 +92,15 @@ class Mixed(nn.Module):
         return torch.cat(branches, dim=1)
 
 
+class AveragePool3d(nn.Module):
+    """The mean over the picture and over each 2 frames side by side, or the only one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) → (B, C, T − 1 or 1, 1, 1)."""
+        frames = x.mean((3, 4), keepdim=True)
+        return (frames[:, :, :-1] + frames[:, :, 1:]) / 2 if x.shape[2] > 1 else frames
+
+
 class Logits(nn.Module):
     """The last layer, a 1×1×1 convolution, under its published name."""
 
@@ -129,6 +138,7 @@ class I3D(nn.Module):
         self.MaxPool3d_5a_2x2 = SamePool3d((2, 2, 2), (2, 2, 2))
         self.Mixed_5b = Mixed(832, (256, 160, 320, 32, 128, 128))
         self.Mixed_5c = Mixed(832, (384, 192, 384, 48, 128, 128))
+        self.avg_pool = AveragePool3d()
         self.dropout = nn.Dropout(dropout)
         self.logits = Logits(classes)
 
@@ -139,9 +149,7 @@ class I3D(nn.Module):
         x = self.MaxPool3d_4a_3x3(self.Mixed_3c(self.Mixed_3b(x)))
         x = self.Mixed_4f(self.Mixed_4e(self.Mixed_4d(self.Mixed_4c(self.Mixed_4b(x)))))
         x = self.Mixed_5c(self.Mixed_5b(self.MaxPool3d_5a_2x2(x)))
-        frames, height, width = x.shape[2:]
-        x = functional.avg_pool3d(x, (min(2, frames), height, width), stride=1)
-        logits: Tensor = self.logits(self.dropout(x))
+        logits: Tensor = self.logits(self.dropout(self.avg_pool(x)))
         return logits
 
 

@@ -1,0 +1,51 @@
+"""Networks as the tests of single models need them."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from flowcache import plugins
+from twostream import models
+
+
+def build(
+    name: str,
+    *,
+    channels: int = 3,
+    length: int = 8,
+    classes: int = 5,
+    seed: int = 0,
+    **options: Any,
+) -> Any:
+    """A model with weights drawn by the seed."""
+    torch.manual_seed(seed)
+    return plugins.create(
+        models, name, channels=channels, length=length, classes=classes, **options
+    )
+
+
+def with_statistics(network: Any, seed: int = 5) -> Any:
+    """The network in evaluation, with normalisations that do something, as after training."""
+    torch.manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            with torch.no_grad():
+                module.weight.uniform_(0.5, 1.0)
+                module.bias.uniform_(-0.1, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.8, 1.5)
+    return network.eval()
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers are learnt."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def gmac(network: nn.Module, *shape: int) -> float:
+    """Billions of multiplications with addition, for a network on the meta device."""
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(torch.empty(*shape, device="meta"))
+    return counter.get_total_flops() / 2e9

@@ -1,0 +1,232 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from twostream.models import non_local
+from twostream.weights import load_published
+
+GROUPS = ("res2", "res3", "res4", "res5")
+
+
+def build(channels=3, classes=400, seed=0, **options):
+    torch.manual_seed(seed)
+    return non_local.create(channels=channels, length=8, classes=classes, **options)
+
+
+def blocks_of(network):
+    return {n: m for n, m in network.named_modules() if isinstance(m, non_local.NonLocal)}
+
+
+def parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_the_backbone_has_the_published_size():
+    with torch.device("meta"):
+        assert parameters(build(at="none")) == 28_043_472
+
+
+def test_the_backbone_costs_what_is_published():
+    # The published 37.53 are for 256×256, and count 5 operations for each value normalised, which
+    # torch's counter leaves out.
+    with torch.device("meta"):
+        model, clip = build(at="none").eval(), torch.empty(1, 8, 3, 256, 256)
+    normalised = []
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.register_forward_hook(lambda _, __, y: normalised.append(y.numel()))
+    with FlopCounterMode(display=False) as counter:
+        model(clip)
+    multiplied = counter.get_total_flops() / 2e9
+    assert multiplied == pytest.approx(37.10, rel=1e-3)
+    assert multiplied + 5 * sum(normalised) / 1e9 == pytest.approx(37.53, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("at", "widths"),
+    [
+        ("none", []),
+        ("res2", [256]),
+        ("res3", [512] * 2),
+        ("res4", [1024] * 3),
+        ("res5", [2048]),
+        ("res3,res4", [512] * 2 + [1024] * 3),
+        ("res4,res3", [512] * 2 + [1024] * 3),
+        (",".join(GROUPS), [256] + [512] * 2 + [1024] * 3 + [2048]),
+    ],
+)
+def test_blocks_stand_behind_every_other_residual_block_of_the_groups_named(at, widths):
+    with torch.device("meta"):
+        model, plain = build(at=at), build(at="none")
+    assert [block.theta.in_channels for block in blocks_of(model).values()] == widths
+    # Four 1×1×1 convolutions between the width and its half, and a normalisation.
+    assert parameters(model) - parameters(plain) == sum(2 * w * w + 2 * w for w in widths)
+
+
+def test_the_default_is_the_papers_five_blocks():
+    with torch.device("meta"):
+        assert list(blocks_of(build())) == [
+            "layer2.non_local1",
+            "layer2.non_local3",
+            "layer3.non_local1",
+            "layer3.non_local3",
+            "layer3.non_local5",
+        ]
+
+
+@pytest.mark.parametrize("at", ["res1", "res3,res6", "", "res3, res4", "none,res3"])
+def test_a_place_that_there_is_not_is_refused(at):
+    with pytest.raises(ValueError, match="res2,res3,res4,res5"):
+        build(at=at)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_block_at_its_start_changes_nothing(training):
+    model = build(classes=5, at=",".join(GROUPS), dropout=0.0).train(training)
+    plain = build(classes=5, at="none", dropout=0.0, seed=1).train(training)
+    shared = {k: v for k, v in model.state_dict().items() if ".non_local" not in k}
+    plain.load_state_dict(shared)
+    clip = torch.randn(2, 4, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(clip), plain(clip))
+
+
+def trained(width):
+    """A block that is far from the identity."""
+    torch.manual_seed(2)
+    block = non_local.NonLocal(width).eval()
+    for name, value in block.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+        elif value.is_floating_point():
+            value.normal_()
+    return block
+
+
+@pytest.mark.parametrize("size", [(2, 4, 6), (3, 5, 3), (1, 1, 1)])
+def test_a_block_is_the_papers_equation_place_by_place(size):
+    width = 6
+    block, x = trained(width), torch.randn(2, width, *size)
+
+    def embed(conv):
+        return torch.einsum("oc,bcthw->bothw", conv.weight.flatten(1), x)
+
+    def largest(values):
+        """Of each 2×2 places of a frame, those at the edges alone where nothing is beside them."""
+        corners = range(0, size[1], 2), range(0, size[2], 2)
+        cells = [
+            values[:, :, t, i : i + 2, j : j + 2].amax((2, 3))
+            for t in range(size[0])
+            for i in corners[0]
+            for j in corners[1]
+        ]
+        return torch.stack(cells, -1)
+
+    with torch.no_grad():
+        theta, phi, g = embed(block.theta), largest(embed(block.phi)), largest(embed(block.g))
+        expected = x.clone()
+        for b, t, i, j in torch.cartesian_prod(*map(torch.arange, (2, *size))).tolist():
+            f = [torch.dot(theta[b, :, t, i, j], phi[b, :, n]).exp() for n in range(phi.shape[-1])]
+            y = sum(f[n] * g[b, :, n] for n in range(len(f))) / sum(f)
+            y = block.out.weight.flatten(1) @ y
+            deviation = (block.bn.running_var + 1e-5).sqrt()
+            y = (y - block.bn.running_mean) / deviation * block.bn.weight + block.bn.bias
+            expected[b, :, t, i, j] += y
+        torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("at", [*GROUPS, ",".join(GROUPS), "none"])
+@pytest.mark.parametrize(("length", "side"), [(4, 64), (1, 64), (3, 33)])
+def test_every_placement_takes_clips_short_and_small(at, length, side):
+    model = build(channels=2, classes=5, at=at).eval()
+    with torch.no_grad():
+        logits = model(torch.randn(1, length, 2, side, side))
+    assert logits.shape == (1, 5)
+    assert torch.isfinite(logits).all()
+
+
+def test_the_second_step_reaches_what_the_scale_of_zero_hides_from_the_first():
+    model = build(classes=4).train()
+    clip, label = torch.randn(4, 4, 3, 32, 32), torch.arange(4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+
+    def unreached():
+        optimizer.zero_grad()
+        functional.cross_entropy(model(clip), label).backward()
+        found = {n for n, p in model.named_parameters() if p.grad.abs().max() == 0}
+        optimizer.step()
+        return found
+
+    hidden = {
+        f"{name}.{part}.weight"
+        for name in blocks_of(model)
+        for part in ("theta", "phi", "g", "out")
+    }
+    assert unreached() == hidden
+    assert unreached() == set()
+
+
+@pytest.mark.parametrize("depth", ["50", "101"])
+def test_only_the_first_convolutions_named_in_public_models_see_neighbouring_frames(depth):
+    with torch.device("meta"):
+        model = build(depth=depth, at="none")
+    counts = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}[depth]
+    wanted = {"conv1": 5}
+    for group, count in enumerate(counts, 1):
+        for block in range(count):
+            if group == 1 or block % 2 == (group == 4):
+                wanted[f"layer{group}.{block}.conv1"] = 3
+    seen = {
+        name: module.kernel_size[0]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1
+    }
+    assert seen == wanted
+
+
+@pytest.mark.parametrize("depth", ["50", "101"])
+def test_the_backbones_names_and_shapes_are_torchvisions_with_time(torchvision, depth):
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, f"resnet{depth}")(weights=None).state_dict()
+        model = build(classes=1000, depth=depth)
+    own = {k: v for k, v in model.state_dict().items() if ".non_local" not in k}
+    assert own.keys() == theirs.keys()
+    for name, value in own.items():
+        shape = value.shape[:2] + value.shape[3:] if value.ndim == 5 else value.shape
+        assert shape == theirs[name].shape, name
+    kind = getattr(torchvision.models, f"ResNet{depth}_Weights")
+    assert model.published == kind.DEFAULT.url
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_a_2d_networks_weights_are_inflated_and_the_blocks_stay_fresh(torchvision, channels):
+    torch.manual_seed(1)
+    theirs = torchvision.models.resnet50(weights=None).state_dict()
+    model = build(channels=channels, classes=5)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    notes = load_published(model, theirs)
+    for name, value in model.state_dict().items():
+        if ".non_local" in name or name.startswith("fc."):
+            assert torch.equal(value, before[name]), name
+        elif value.ndim < 5:
+            assert torch.equal(value, theirs[name]), name
+        elif name == "conv1.weight" and channels == 2:
+            mean = theirs[name].mean(1, keepdim=True).expand(-1, 2, -1, -1)
+            torch.testing.assert_close(value.sum(2), mean)
+        else:
+            torch.testing.assert_close(value.sum(2), theirs[name])
+    assert any("53 kernels inflated" in note for note in notes)
+    assert any("non_local" in note and "fresh" in note for note in notes)
+
+
+def test_own_weights_with_trained_blocks_are_taken_whole():
+    source = build(classes=5, seed=1)
+    for block in blocks_of(source).values():
+        nn.init.ones_(block.bn.weight)
+    model = build(classes=5, seed=2).eval()
+    assert len(load_published(model, source.state_dict())) == 1
+    clip = torch.randn(1, 4, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(model(clip), source.eval()(clip))

@@ -1,0 +1,199 @@
+"""TimeSformer: Bertasius, Wang, Torresani, "Is Space-Time Attention All You Need for Video
+Understanding?", ICML 2021, section 3, with divided attention (equations 8 and 9).
+
+A Vision Transformer sees the patches of all frames. In each layer a patch first looks at the patches
+of its own place in the other frames, then at those of its own frame. One class token is the clip's: it
+is in every frame's attention, and takes the mean of what it finds there.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from twostream.card import Card
+from twostream.layers import check_share
+from twostream.transformer import (
+    EPS,
+    MLP,
+    Attention,
+    DropPath,
+    check_encoder,
+    init_encoder,
+    learned,
+    own_names,
+    require_whole,
+    resample_square,
+    resample_times,
+    rising,
+)
+
+CARD = Card(
+    paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",
+    year=2021,
+    length=8,
+    weights="the authors'; a 2-D ViT's, timm's",
+)
+
+
+class PatchEmbed(nn.Module):
+    """A linear map of each patch of each frame: (B, T, C, H, W) → maps (B, D, T, H', W')."""
+
+    def __init__(self, channels: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(B, T, C, H, W) → (B, D, T, H', W')."""
+        require_whole(clip, patch=self.proj.kernel_size[0])
+        maps: Tensor = self.proj(clip.flatten(0, 1))
+        return torch.unflatten(maps, 0, clip.shape[:2]).transpose(1, 2)
+
+
+class DividedBlock(nn.Module):
+    """A layer that attends in time, then in space (section 3.3): (B, 1 + T·N, D) → the same.
+
+    The class token comes first, then the patches of one frame after another.
+    """
+
+    def __init__(self, width: int, heads: int, drop_path: float) -> None:
+        super().__init__()
+        self.temporal_norm1 = nn.LayerNorm(width, eps=EPS)
+        self.temporal_attn = Attention(width, heads)
+        self.temporal_fc = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width, eps=EPS)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=EPS)
+        self.mlp = MLP(width)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B, 1 + T·N, D) → (B, 1 + T·N, D)."""
+        batch, width = len(x), x.shape[-1]
+        token, patches = x[:, :1], x[:, 1:].reshape(batch, frames, -1, width)
+
+        of_place = patches.transpose(1, 2).reshape(-1, frames, width)
+        found = self.temporal_fc(self.temporal_attn(self.temporal_norm1(of_place)))
+        found = found.reshape(batch, -1, frames, width).transpose(1, 2)
+        patches = patches + self.drop_path(found)
+
+        everywhere = token[:, None].expand(-1, frames, -1, -1)
+        of_frame = torch.cat((everywhere, patches), 2)
+        found = self.attn(self.norm1(of_frame.flatten(0, 1))).reshape(of_frame.shape)
+        found = torch.cat((found[:, :, 0].mean(1, keepdim=True), found[:, :, 1:].flatten(1, 2)), 1)
+        x = torch.cat((token, patches.flatten(1, 2)), 1) + self.drop_path(found)
+
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
+
+
+class TimeSformer(nn.Module):
+    """(B, T, C, H, W) → logits (B, K); H and W are multiples of the patch.
+
+    Positions in space are those of a square of `grid`² patches, in time those of `length` frames; a
+    clip of another size sees them interpolated.
+    """
+
+    first_layer = "patch_embed.proj"
+    head = "fc"
+
+    def __init__(
+        self,
+        channels: int,
+        length: int,
+        classes: int,
+        *,
+        grid: int,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        dropout: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self._grid = grid
+        # Published weights of pictures have no say in these, and some no classes.
+        self.fresh = ("fc.", *(f"blocks.{i}.temporal_fc." for i in range(depth)))
+        self.patch_embed = PatchEmbed(channels, width, patch)
+        self.cls_token = learned(1, width)
+        self.pos_embed = learned(1 + grid * grid, width)
+        self.time_embed = nn.Parameter(torch.zeros(1, length, width))
+        blocks = [DividedBlock(width, heads, share) for share in rising(drop_path, depth)]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(width, classes)
+        init_encoder(self)
+        # Each layer begins as one that sees frames by themselves, as the authors' does.
+        for block in blocks:
+            nn.init.zeros_(block.temporal_fc.weight)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(B, T, C, H, W) → logits (B, K)."""
+        maps = self.patch_embed(clip)
+        batch, _, frames, height, width = maps.shape
+        positions = resample_square(self.pos_embed, (height, width))
+        times = resample_times(self.time_embed, frames)
+        token = (self.cls_token + positions[:, :1]).expand(batch, -1, -1)
+        patches = maps.flatten(3).permute(0, 2, 3, 1) + positions[:, None, 1:] + times[:, :, None]
+        x = torch.cat((token, patches.flatten(1, 2)), 1)
+        for block in self.blocks:
+            x = block(x, frames)
+        logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
+        return logits
+
+    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The authors' checkpoint, or a 2-D ViT's, in this network's names and grid.
+
+        From a 2-D ViT attention in time starts as a copy of that in space, and time has no positions.
+        """
+        named = own_names(state, "model.")
+        if not any(".temporal_attn." in name for name in named):
+            for of_space, of_time in (
+                (".norm1.", ".temporal_norm1."),
+                (".attn.", ".temporal_attn."),
+            ):
+                named |= {
+                    n.replace(of_space, of_time): v for n, v in named.items() if of_space in n
+                }
+            named.setdefault("time_embed", torch.zeros_like(self.time_embed))
+        if "pos_embed" in named:
+            named["pos_embed"] = resample_square(named["pos_embed"], (self._grid, self._grid))
+        if "time_embed" in named:
+            named["time_embed"] = resample_times(named["time_embed"], self.time_embed.shape[1])
+        return named
+
+
+def create(
+    *,
+    channels: int,
+    length: int,
+    classes: int,
+    size: int = 224,
+    patch: int = 16,
+    width: int = 768,
+    depth: int = 12,
+    heads: int = 12,
+    dropout: float = 0.0,
+    drop_path: float = 0.1,
+) -> TimeSformer:
+    """A ViT-B with divided attention for clips of `length` frames of `channels` channels.
+
+    size: side of the pictures, px, whose positions are learned. drop_path: share of the clips for
+    which the last layer is left out in training; the layers before it are so less and less.
+    """
+    check_share(dropout=dropout, drop_path=drop_path)
+    check_encoder(width=width, heads=heads, patch=patch, size=size, depth=depth)
+    return TimeSformer(
+        channels,
+        length,
+        classes,
+        grid=size // patch,
+        patch=patch,
+        width=width,
+        depth=depth,
+        heads=heads,
+        dropout=dropout,
+        drop_path=drop_path,
+    )
