@@ -2,14 +2,14 @@
 
     python benchmarks/models.py [NAME …] [--clip 8x2x64] [--option width=192 …]
 
-Forward and backward of a batch, in float32, after one to warm up; the models take turns, and the figure
-is the median of the turns. GMAC are of one clip's forward pass; a step needs about three times as many.
+Forward and backward of a batch, in float32, after one to warm up, in seconds of one core; the models take
+turns, and the figure is the median of the turns. GMAC are of one clip's forward pass; a step needs about
+three times as many.
 """
 
 import argparse
 import inspect
 import statistics
-import time
 from collections.abc import Callable
 
 import common
@@ -57,11 +57,8 @@ def stepper(
         torch.manual_seed(0)
         network = build(name, shape, wanted).train()
         clips = torch.randn(batch, length, channels, side, side)
-        for _ in range(2):
-            start = time.perf_counter()
-            network(clips).square().mean().backward()
-            seconds = time.perf_counter() - start
-        return seconds
+        step = [common.core_seconds(lambda: network(clips).mean().backward()) for _ in range(2)]
+        return step[-1]
 
     return run
 
@@ -74,6 +71,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--option", action="append", default=[], help="for models that have it")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     length, channels, side = map(int, given.clip.split("x"))
     shape = (length, channels, side)
     works = [stepper(name, shape, given.batch, given.option) for name in given.names]
@@ -93,7 +91,7 @@ def main() -> None:
                 f"{rate:.0f}",
             ]
         )
-    print(f"{common.machine()}; torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"one core of {common.machine()}; torch {torch.__version__}")
     print(
         f"clips of {length} frames, {channels} channels, {side}×{side}; batches of {given.batch}\n"
     )

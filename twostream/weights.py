@@ -84,7 +84,7 @@ def _in_own_names(network: Any, own: State, state: State) -> tuple[dict[str, Ten
         if any(name.startswith(wrapper) for name in named):
             length = len(wrapper)
             named = {n[length:]: v for n, v in named.items() if n.startswith(wrapper)}
-    if named.keys() != own.keys():
+    if {n: v.shape for n, v in named.items()} != {n: v.shape for n, v in own.items()}:
         if hasattr(network, "translate"):
             named = network.translate(named)
         prefix = getattr(network, "prefix", "")

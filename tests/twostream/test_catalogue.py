@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cli import main
 from flowcache import plugins
-from twostream import models
+from twostream import catalogue, models
 from twostream.catalogue import Entry, Input, figures_table, layers_table, look_up, papers_table
 from twostream.measure import Layer
 
@@ -120,40 +120,59 @@ def test_what_cannot_be_is_one_sentence(words, message):
 
 # Layers
 
-
-def test_the_three_fusions_stand_side_by_side():
-    output = succeed(
-        "early_fusion late_fusion slow_fusion --layers --option backbone=tiny --length 10 --crop 64"
-    )
-    first = cells(output, "features.0 conv")
-    assert first[1::2] == ["16×1×64×64", "16×10×64×64", "16×10×64×64"]
-    assert first[2::2] == ["10×3×3", "1×3×3", "3×3×3"]
-    assert cells(output, "fusion.3 linear")[4] == "10×64×64"
-    assert cells(output, "fusion.3 linear")[1:3] == ["", ""]  # only late fusion has one
+FUSIONS = (
+    "early_fusion late_fusion slow_fusion --layers --length 10 --option backbone=tiny --crop 64"
+)
 
 
-def test_slow_fusion_grows_in_time_where_the_others_jump():
-    output = succeed(
-        "early_fusion late_fusion slow_fusion --layers --option backbone=tiny --length 10 --crop 64"
-    )
-    convolutions = [cells(output, f"features.{n} conv") for n in (0, 4, 8, 12)]
-    early, late, slow = ([int(row[n].split("×")[0]) for row in convolutions] for n in (2, 4, 6))
-    assert early == [10] * 4
-    assert late == [1] * 4
-    assert slow == [3, 8, 10, 10]  # 3, 8, 18 and 38 by the book, of 10 frames
+def layer(name, size=(256, 10, 13, 13), field=(10, 131, 131), kind="conv"):
+    return Layer(name=name, kind=kind, size=size, field=field)
+
+
+def rows(table):
+    """The cells of each row of a table."""
+    return list(zip(*(column.cells for column in table.columns), strict=True))
+
+
+def test_the_three_fusions_stand_side_by_side_and_see_time_late_early_and_slowly():
+    lines = [line.split() for line in succeed(FUSIONS).splitlines()]
+    found = {line[0]: line[2:] for line in lines if line}
+    assert found["features.0"][0::2] == ["16×1×64×64", "16×10×64×64", "16×10×64×64"]
+    assert found["features.0"][1::2] == ["10×3×3", "1×3×3", "3×3×3"]
+    assert found["fusion.3"] == ["400×1×1×1", "10×64×64"]  # only late fusion has one
+    seen = [[cell.split("×")[0] for cell in found[f"features.{n}"][1::2]] for n in (0, 4, 8, 12)]
+    early, late, slow = zip(*seen, strict=True)
+    assert early == ("10",) * 4
+    assert late == ("1",) * 4
+    assert slow == ("3", "8", "10", "10")  # 3, 8, 18 and 38 by the book, of 10 frames
 
 
 def test_layers_of_one_name_share_a_row_and_others_stand_in_their_order():
-    def layer(name):
-        return Layer(name=name, kind="conv", size=(4, 1, 8, 8), field=(1, 3, 3))
+    table = layers_table({"one": list(map(layer, "acd")), "two": list(map(layer, "abce"))})
+    assert [row[0] for row in rows(table)] == ["a conv", "b conv", "c conv", "e conv", "d conv"]
+    one, two = ([bool(row[n]) for row in rows(table)] for n in (1, 3))
+    assert one == [True, False, True, False, True]
+    assert two == [True, True, True, True, False]
 
-    table = layers_table(
-        {"one": [layer("a"), layer("c")], "two": [layer("a"), layer("b"), layer("c")]}
+
+def test_three_networks_as_wide_as_alexnet_fit_into_100_columns():
+    columns = {f"{name}_fusion": [layer("classifier.1", kind="linear")] for name in "abc"}
+    text = printed(layers_table(columns), 100)
+    assert "…" not in text
+    (row,) = (line.split() for line in text.splitlines() if "classifier.1" in line)
+    assert row == ["classifier.1", "linear", *["256×10×13×13", "10×131×131"] * 3]
+
+
+def test_networks_stand_one_after_another_where_there_is_no_room(monkeypatch):
+    file = StringIO()
+    narrow = Console(file=file, width=60)
+    monkeypatch.setattr(catalogue, "_console", lambda: narrow)
+    catalogue.show_layers(
+        ["early_fusion", "late_fusion"], ["backbone=tiny"], Input(length=10, size=64)
     )
-    text = printed(table, 120)
-    names = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
-    assert names == ["a conv", "b conv", "c conv"]
-    assert cells(text, "b conv")[1:3] == ["", ""]
+    text = file.getvalue()
+    assert text.index("early_fusion") < text.index("fc linear") < text.index("late_fusion")
+    assert "…" not in text
 
 
 # How it reads
@@ -181,3 +200,70 @@ def test_what_is_piped_has_one_line_for_each_model():
     output = succeed("early_fusion --option backbone=tiny --crop 64")
     card = plugins.module(models, "early_fusion").CARD
     assert card.paper in output
+
+
+# Models of the test's own
+
+CARD = """
+from torch import nn
+from twostream.card import Card
+CARD = Card(paper="Nobody, Nothing [sic], Nowhere", year=1999, length=4, size=8)
+"""
+OWN = {
+    "colour": CARD
+    + """
+def create(*, channels, length, classes):
+    if channels != 3:
+        raise ValueError("it sees colours alone")
+    return nn.Sequential(nn.Flatten(), nn.Linear(length * channels * 64, classes))
+""",
+    "long": CARD
+    + """
+from twostream.layers import require_frames
+class Long(nn.Linear):
+    def forward(self, clip):
+        require_frames(clip, 9, "long")
+def create(*, channels, length, classes):
+    return Long(3, 4)
+""",
+}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Two models in the place of the package's: one for frames alone, one for more than 4 of them."""
+    name = f"models_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / name).mkdir()
+    for module, code in {"__init__": "", **OWN}.items():
+        (tmp_path / name / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalogue, "models", __import__(name))
+
+
+@pytest.mark.usefixtures("own")
+def test_a_model_for_frames_alone_is_shown_so():
+    assert cells(succeed("colour"), "colour")[1:] == ["4×8²", "307,600", "0.00", "4", "spatial"]
+    assert "Nothing [sic]" in succeed("colour")
+    result = run("colour --stream temporal")
+    assert result.exit_code == 1
+    assert "colours alone" in result.output
+
+
+@pytest.mark.usefixtures("own")
+def test_models_that_cannot_take_the_clip_are_left_out_with_the_reason():
+    output = succeed("")
+    assert cells(output, "colour")
+    assert "left out: long: long needs clips of 9 frames or more" in output
+    result = run("long")
+    assert result.exit_code == 1
+    assert "9 frames" in result.output
+    assert "left out: colour" in succeed("--stream temporal --length 9")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["spatial", "temporal"])
+def test_every_model_has_its_row(stream):
+    output = succeed(f"--stream {stream}")
+    assert "left out" not in output
+    for name in plugins.names(models):
+        assert cells(output, name)[5] == "both"

@@ -276,6 +276,16 @@ def test_the_authors_checkpoint_loads_whole_and_for_other_classes_but_its_head()
     assert torch.equal(other.blocks[2].temporal_fc.weight, learnt.blocks[2].temporal_fc.weight)
 
 
+@torch.no_grad()
+def test_a_checkpoint_of_ours_serves_clips_of_another_length_and_size():
+    learnt = stirred(build())
+    other = build(seed=9, length=7, size=48)
+    load_published(other, learnt.state_dict())
+    assert torch.equal(other.blocks[2].temporal_fc.weight, learnt.blocks[2].temporal_fc.weight)
+    clip = drawn(2, 7, 3, 48, 48)
+    torch.testing.assert_close(other(clip), learnt(clip), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["model.blocks.1.attn.qkv.weight", "model.norm.bias"])
 def test_a_checkpoint_that_lacks_a_part_is_refused(name):
     model, state = build(), published(build())
