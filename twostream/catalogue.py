@@ -223,4 +223,6 @@ def _build(name: str, options: Sequence[str], stream: str, classes: int) -> Call
 def _console() -> Console:
     # Titles of papers may hold brackets, which are not markup.
     console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
+    return console

@@ -1,6 +1,5 @@
 """The stages joined: cache → split → network → checkpoint → scores. Each works on files."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +135,7 @@ def _learn(
         split=split,
         pretraining=pretraining,
     )
+    try_clip(spec)
     if is_first_process():
         write_split(folder / SPLIT, index, split)
     say(
@@ -145,7 +145,6 @@ def _learn(
     schedule = options.schedule
     lightning.seed_everything(options.seed, verbose=False)
     model = spec.build()
-    try_clip(model, spec)
     if weights and not resume:
         _refuse_leakage(weights, index, split)
         for note in _load_weights(model, weights):
@@ -240,13 +239,12 @@ def check_weights(weights: Mapping[str, float]) -> None:
         )
 
 
-def try_clip(model: Normalized, spec: Spec) -> None:
+def try_clip(spec: Spec) -> None:
     """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
-    clip = torch.empty(
-        1, spec.clip.length, spec.values.channels, spec.clip.size, spec.clip.size, device="meta"
-    )
+    values, clip = spec.values, spec.clip
     with torch.device("meta"), torch.no_grad():
-        copy.deepcopy(model.network).to("meta").eval()(clip)
+        network = spec.build().network.eval()
+        network(torch.empty(1, clip.length, values.channels, clip.size, clip.size))
 
 
 def score(

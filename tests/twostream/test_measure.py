@@ -99,7 +99,65 @@ def test_a_clip_that_a_network_cannot_take_is_named():
         measure.operations(network, (1, 2, 8, 8))
 
 
-# Sizes
+def test_operations_of_a_recurrence_and_of_attention_are_counted_by_hand():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(12, 7, batch_first=True)
+
+        def forward(self, clip):
+            return self.lstm(clip.flatten(2))[0]
+
+    class Attentive(nn.Module):
+        def forward(self, clip):
+            x = clip.flatten(2)
+            return functional.scaled_dot_product_attention(x, x, x)
+
+    assert measure.operations(Recurrent().to("meta"), (5, 3, 2, 2)) == 5 * 4 * 7 * (12 + 7)
+    assert measure.operations(Attentive(), (5, 3, 2, 2)) == 2 * 5 * 5 * 12
+
+
+# Which layers there are, and their sizes
+
+
+def test_wrappers_are_opened_and_leave_no_trace_in_names_unless_two_would_be_the_same():
+    class Wrapped(OverBackbone):
+        def __init__(self):
+            super().__init__(backbones.create("tiny", channels=3, classes=0))
+            self.fc = nn.Linear(self.backbone.width, 5)
+            self.features = nn.Sequential(nn.Linear(5, 5))
+
+        def forward(self, clip):
+            return self.features(self.fc(self.backbone(clip.flatten(0, 1))))
+
+    names = list(layers_of(lambda _: Wrapped(), (2, 3, 32, 32)))
+    assert names[:2] == ["backbone.features.0", "features.3"]
+    assert names[-2:] == ["fc", "features.0"]
+
+
+def test_a_cell_that_runs_at_every_step_puts_out_all_of_them_and_remembers():
+    class Stepwise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.GRUCell(3, 4)
+
+        def forward(self, clip):
+            state = None
+            for frame in clip.mean((3, 4)).unbind(1):
+                state = self.cell(frame, state)
+            return state
+
+    found = layers_of(lambda _: Stepwise(), (6, 3, 8, 8))
+    assert found["cell"].size == (4, 6, 1, 1)
+    assert found["cell"].field == (6, 8, 8)
+
+
+def test_a_layer_that_others_share_between_shapes_has_no_row():
+    relu = nn.ReLU()
+    found = layers_of(
+        lambda _: OnClips(nn.Conv3d(3, 4, 3), relu, nn.Conv3d(4, 8, 3), relu), (8, 3, 16, 16)
+    )
+    assert list(found) == ["0", "2", "scores"]
 
 
 def test_sizes_are_those_that_the_network_puts_out():
@@ -223,7 +281,7 @@ def test_dead_units_and_cancelling_weights_hide_nothing():
 @pytest.mark.parametrize(
     ("backbone", "layer", "field"),
     [
-        # Araujo, Norris, Sim 2019, table 1, at the last pooling.
+        # Araujo, Norris, Sim 2019, table 1, at the last pooling, where the picture does not end.
         ("alexnet", "features.12", 195),
         ("vgg16", "features.30", 212),
     ],
@@ -237,6 +295,115 @@ def test_fields_of_known_networks_are_the_published_ones(backbone, layer, field)
         return Bare(backbones.create(backbone, channels=3, classes=None))
 
     assert layers_of(make, (1, 3, 288, 288))[layer].field == (1, field, field)
+
+
+@pytest.mark.parametrize(
+    ("join", "expected"),
+    [
+        ("late", [(1, 3, 3), (1, 6, 6), (1, 14, 14), (20, 64, 64)]),
+        ("early", [(20, 3, 3), (20, 6, 6), (20, 14, 14), (20, 64, 64)]),
+        ("slow", [(3, 3, 3), (6, 6, 6), (14, 14, 14), (20, 64, 64)]),
+    ],
+)
+def test_fields_of_the_three_fusions_are_those_of_the_textbook_example(join, expected):
+    """3×3 convolution, 4×4 pooling, 3×3 convolution, and all together, on 20 × 64 × 64."""
+
+    class Example(nn.Module):
+        def __init__(self):
+            super().__init__()
+            conv, pool = (nn.Conv3d, nn.MaxPool3d) if join == "slow" else (nn.Conv2d, nn.MaxPool2d)
+            frames = 20 if join == "early" else 1
+            layers = conv(3 * frames, 12, 3, padding=1), pool(4), conv(12, 24, 3, padding=1)
+            self.layers = nn.Sequential(*layers)
+            self.fc = nn.Linear(24, 10)
+
+        def forward(self, clip):
+            if join == "slow":
+                return self.fc(self.layers(clip.transpose(1, 2)).mean((2, 3, 4)))
+            maps = self.layers(clip.flatten(*((1, 2) if join == "early" else (0, 1))))
+            return self.fc(maps.mean((2, 3)).reshape(1, -1, 24).mean(1))
+
+    # Early fusion is made for its 20 frames, and cannot be measured on fewer.
+    found = layers_of(lambda _: Example(), (20, 3, 64, 64))
+    assert [layer.field for layer in found.values()] == expected
+
+
+def test_alexnet_sees_all_of_its_field_but_one_pixel_on_the_usual_picture():
+    found = layers_of(model("single_frame", backbone="alexnet"), (1, 3, 224, 224))
+    assert found["features.12"].field == (1, 194, 194)
+
+
+# Fields by another way: NaN in a frame, row or column reaches exactly what sees it.
+
+
+def units(output):
+    """The unit in the middle of a clip's maps, vectors or tokens, and the middle of its last frame."""
+    if output.ndim == 3:  # (1, N, D)
+        return output[0, output.shape[1] // 2], output[0, -1]
+    if output.ndim == 5:
+        as_a_clip = output.shape[1] == LENGTH
+        output = (output if as_a_clip else output.transpose(1, 2)).flatten(0, 1)
+    middle = output if output.ndim == 2 else output[..., output.shape[2] // 2, output.shape[3] // 2]
+    return middle[len(middle) // 2], middle[-1]
+
+
+LENGTH = 4
+
+
+@torch.no_grad()
+def fields_by_nan(network, paths, clip):
+    """Of each layer: the larger extents of what its two units see in time, height and width."""
+    network, caught = network.double().eval(), {}
+    for path in paths:
+
+        def hook(_, __, output, path=path):
+            caught[path] = output if isinstance(output, torch.Tensor) else output[0]
+
+        network.get_submodule(path).register_forward_hook(hook)
+    extents = []
+    for axis in (1, 3, 4):
+        seen = {path: [[], []] for path in paths}
+        for place in range(clip[axis - 1]):
+            values = torch.rand(1, *clip, dtype=torch.double)
+            values.select(axis, place).fill_(torch.nan)
+            network(values)
+            for path in paths:
+                for places, unit in zip(seen[path], units(caught[path]), strict=True):
+                    if unit.isnan().any():
+                        places.append(place)
+        extents.append([max(p[-1] - p[0] + 1 for p in seen[path] if p) for path in paths])
+    return list(zip(*extents, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("single_frame", {"backbone": "alexnet"}),
+        ("early_fusion", {"backbone": "tiny"}),
+        ("late_fusion", {"backbone": "tiny"}),
+        ("slow_fusion", {"backbone": "resnet18"}),
+        ("inflate", {"backbone": "tiny", "kernel": 5}),
+        ("conv_gru", {"backbone": "tiny", "hidden": 4, "at": "2,3"}),
+        ("cnn_lstm", {"backbone": "tiny", "hidden": 4}),
+        ("r2plus1d", {}),
+        ("timesformer", {"width": 24, "depth": 2, "heads": 2}),
+        ("vivit", {"width": 24, "depth": 1, "temporal_depth": 1, "heads": 2}),
+        ("mvit", {"width": 24, "depth": "4"}),
+    ],
+)
+@pytest.mark.slow
+def test_fields_are_those_that_a_network_with_its_own_weights_has(name, options):
+    side = 64 if options.get("backbone") == "alexnet" else 48
+    clip = (LENGTH, 3, side, side)
+    torch.manual_seed(0)
+    network = plugins.create(models, name, channels=3, length=LENGTH, classes=5, **options)
+    found = layers_of(model(name, **options), clip)
+    known = dict(network.named_modules())
+    paths = {path: path if path in known else f"backbone.{path}" for path in found}
+    paths["scores"] = ""
+    del paths["scores"]
+    expected = fields_by_nan(network, list(paths.values()), clip)
+    assert [found[path].field for path in paths] == expected
 
 
 # The models

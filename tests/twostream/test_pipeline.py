@@ -446,7 +446,7 @@ def test_clips_that_the_network_does_not_admit_are_refused_before_any_is_read(
         train_stream(toy, tmp_path, plan)
 
 
-def test_trying_a_clip_changes_nothing_of_the_network(plain_recipe):
+def test_trying_a_clip_draws_nothing(plain_recipe):
     spec = Spec(
         stream="temporal",
         model="tiny",
@@ -456,12 +456,8 @@ def test_trying_a_clip_changes_nothing_of_the_network(plain_recipe):
         recipe=plain_recipe(),
         split=Split((), (), ()),
     )
-    model = spec.build()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
     draws = torch.get_rng_state()
-    try_clip(model, spec)
-    assert same(model.state_dict(), before)
-    assert model.training
+    try_clip(spec)
     assert torch.equal(torch.get_rng_state(), draws)
 
 

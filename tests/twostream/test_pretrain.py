@@ -182,7 +182,7 @@ def draws(toy, folder, plan, monkeypatch):
     network = Drawing()
     network.pretrainer = lambda: network
     with monkeypatch.context() as patch:
-        patch.setattr("flowcache.plugins.create", lambda *_, **__: network)
+        patch.setattr("flowcache.plugins.create", lambda *_, **__: network.train())
         pretrain_stream(toy, folder, plan)
     return [
         (part[: len(part) // 2], part[len(part) // 2 :])
