@@ -99,6 +99,15 @@ class Stacked(OverBackbone):
 # 2-D networks extended in time
 
 
+class Extended(OverBackbone):
+    """A 2-D network that `extend_in_time` has made 3-D: (B, T, C, H, W) → logits (B, K), for any T."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(B, T, C, H, W) → logits (B, K)."""
+        logits: Tensor = self.backbone(clip.transpose(1, 2))
+        return logits
+
+
 class RepeatConv3d(nn.Conv3d):
     """A 3-D convolution for which a clip goes on before its first and after its last frame.
 

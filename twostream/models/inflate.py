@@ -5,11 +5,11 @@ strided, and a clip goes on before its first and after its last frame with copie
 one repeated frame the network says exactly what the 2-D network says of that frame.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from twostream import backbones
 from twostream.card import Card
-from twostream.layers import OverBackbone, check_share, extend_in_time
+from twostream.layers import Extended, check_share, extend_in_time
 
 CARD = Card(
     paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",
@@ -17,19 +17,6 @@ CARD = Card(
     length=16,
     weights="the backbone's, inflated",
 )
-
-
-class Inflated(OverBackbone):
-    """(B, T, C, H, W) → logits (B, K), for any T."""
-
-    def __init__(self, backbone: nn.Module, kernel: int) -> None:
-        super().__init__(backbone)
-        extend_in_time(backbone, kernel=kernel, strided=False, repeat_ends=True)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """(B, T, C, H, W) → logits (B, K)."""
-        logits: Tensor = self.backbone(clip.transpose(1, 2))
-        return logits
 
 
 def create(
@@ -46,4 +33,5 @@ def create(
     if kernel < 1:
         raise ValueError(f"kernel={kernel} must be 1 or more frames")
     made = backbones.create(backbone, channels=channels, classes=classes, dropout=dropout)
-    return Inflated(made, kernel)
+    extend_in_time(made, kernel=kernel, strided=False, repeat_ends=True)
+    return Extended(made)

@@ -4,11 +4,11 @@ Every convolution of a 2-D network sees a few frames, and what shrinks the pictu
 so that the view grows in time as slowly as in space.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from twostream import backbones
 from twostream.card import Card
-from twostream.layers import OverBackbone, check_share, extend_in_time
+from twostream.layers import Extended, check_share, extend_in_time
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",
@@ -16,19 +16,6 @@ CARD = Card(
     length=10,
     weights="the backbone's, inflated",
 )
-
-
-class SlowFusion(OverBackbone):
-    """(B, T, C, H, W) → logits (B, K), for any T."""
-
-    def __init__(self, backbone: nn.Module, kernel: int) -> None:
-        super().__init__(backbone)
-        extend_in_time(backbone, kernel=kernel, strided=True, repeat_ends=False)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """(B, T, C, H, W) → logits (B, K)."""
-        logits: Tensor = self.backbone(clip.transpose(1, 2))
-        return logits
 
 
 def create(
@@ -45,4 +32,5 @@ def create(
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"kernel={kernel} must be an odd number of frames")
     made = backbones.create(backbone, channels=channels, classes=classes, dropout=dropout)
-    return SlowFusion(made, kernel)
+    extend_in_time(made, kernel=kernel, strided=True, repeat_ends=False)
+    return Extended(made)
