@@ -26,6 +26,20 @@ def build(
     )
 
 
+def drawn(*shape: int, seed: int = 1) -> Any:
+    """Values of a normal distribution."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def stirred(network: Any, by: float = 0.3) -> Any:
+    """The network in evaluation, all weights moved, so that no zero and no one hides a mistake."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in network.parameters():
+        parameter += by * torch.randn(parameter.shape, generator=generator)
+    return network.eval()
+
+
 def with_statistics(network: Any, seed: int = 5) -> Any:
     """The network in evaluation, with normalisations that do something, as after training."""
     torch.manual_seed(seed)

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from made_networks import drawn
 from torch import nn
 
 from twostream.layers import ClipSizeError
@@ -20,10 +21,6 @@ from twostream.transformer import (
     resample_times,
     rising,
 )
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_networks import drawn, stirred
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.models import mvit
@@ -12,19 +13,6 @@ def build(channels=3, length=8, classes=5, seed=0, **options):
     torch.manual_seed(seed)
     small = {"size": 64, "width": 16, "depth": "4"}
     return mvit.create(channels=channels, length=length, classes=classes, **small | options).eval()
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def stirred(network):
-    """All weights drawn, so that no zero and no norm of one hides a mistake."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in network.parameters():
-        parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return network.eval()
 
 
 def reference(torchvision, depth="4", width=16, length=8, size=64, classes=5):
@@ -55,7 +43,7 @@ def reference(torchvision, depth="4", width=16, length=8, size=64, classes=5):
         proj_after_attn=False,
         num_classes=classes,
     )
-    return stirred(network)
+    return stirred(network, by=0.1)
 
 
 def test_size_and_cost_are_the_published_ones():
@@ -107,7 +95,7 @@ def test_logits_of_the_papers_network_are_torchvisions_on_the_same_weights(torch
 
 
 def test_positions_of_the_standard_grid_are_not_touched():
-    model = stirred(build())
+    model = stirred(build(), by=0.1)
     positions = model.pos_encoding
     out = positions(torch.zeros(1, 16, 4, 16, 16))
     expected = positions.temporal_pos[:, None] + positions.spatial_pos[None]

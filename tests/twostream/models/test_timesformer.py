@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_networks import drawn, stirred
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.layers import ClipSizeError
@@ -14,19 +15,6 @@ def build(channels=3, length=4, classes=5, seed=0, **options):
     return timesformer.create(
         channels=channels, length=length, classes=classes, **SMALL | options
     ).eval()
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def stirred(module):
-    """All weights drawn, so that no zero and no norm of one hides a mistake."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in module.parameters():
-        parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return module
 
 
 def published(model):

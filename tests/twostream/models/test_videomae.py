@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from made_networks import drawn, stirred
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,19 +18,6 @@ def build(channels=3, length=4, classes=5, seed=0, **options):
     return videomae.create(
         channels=channels, length=length, classes=classes, **SMALL | options
     ).eval()
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def stirred(module):
-    """All weights drawn, so that no zero and no norm of one hides a mistake."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in module.parameters():
-        parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return module.eval()
 
 
 def layer_shapes(name, width):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_networks import drawn, stirred
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,19 +17,6 @@ def build(encoder, channels=3, length=4, classes=5, seed=0, **options):
     return vivit.create(
         channels=channels, length=length, classes=classes, encoder=encoder, **SMALL | options
     ).eval()
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def stirred(module):
-    """All weights drawn, so that no zero and no norm of one hides a mistake."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in module.parameters():
-        parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return module
 
 
 # 88.9 M and 451.5 GMAC, 115.1 M and 284.4 in the paper's table 2.
