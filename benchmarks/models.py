@@ -8,30 +8,26 @@ three times as many.
 """
 
 import argparse
-import inspect
 import statistics
 from collections.abc import Callable
 
 import common
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
-from twostream import models
+from twostream import measure, models
 
 CLASSES = 5
 
 
-def build(name: str, shape: tuple[int, int, int], wanted: list[str]) -> nn.Module:
-    """A model with those of the wanted options that it has."""
-    known = inspect.signature(plugins.module(models, name).create).parameters
-    texts = [text for text in wanted if text.partition("=")[0] in known]
+def build(name: str, shape: tuple[int, int, int], options: list[str]) -> nn.Module:
+    """A model for clips (T, C, side)."""
     length, channels, _ = shape
     network: nn.Module = plugins.create(
         models,
         name,
-        **plugins.parse_options(models, name, texts),
+        **plugins.parse_options(models, name, options),
         channels=channels,
         length=length,
         classes=CLASSES,
@@ -39,23 +35,15 @@ def build(name: str, shape: tuple[int, int, int], wanted: list[str]) -> nn.Modul
     return network
 
 
-def gmac(network: nn.Module, shape: tuple[int, int, int]) -> float:
-    """Of one clip's forward pass."""
-    length, channels, side = shape
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.zeros(1, length, channels, side, side))
-    return counter.get_total_flops() / 2e9
-
-
 def stepper(
-    name: str, shape: tuple[int, int, int], batch: int, wanted: list[str]
+    name: str, shape: tuple[int, int, int], batch: int, options: list[str]
 ) -> Callable[[], float]:
     """Builds the network anew each time, so that only one is in memory; returns seconds a step."""
     length, channels, side = shape
 
     def run() -> float:
         torch.manual_seed(0)
-        network = build(name, shape, wanted).train()
+        network = build(name, shape, options).train()
         clips = torch.randn(batch, length, channels, side, side)
         step = [common.core_seconds(lambda: network(clips).mean().backward()) for _ in range(2)]
         return step[-1]
@@ -69,7 +57,7 @@ def main() -> None:
     parser.add_argument("--clip", default="8x2x64", help="frames x channels x side")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--option", action="append", default=[], help="for models that have it")
+    parser.add_argument("--option", action="append", default=[], help="of all that are named")
     given = parser.parse_args()
     torch.set_num_threads(1)
     length, channels, side = map(int, given.clip.split("x"))
@@ -78,9 +66,11 @@ def main() -> None:
     times = common.alternate(works, given.runs)
     rows = []
     for name, seconds in zip(given.names, times, strict=True):
-        network, step = build(name, shape, given.option), statistics.median(seconds)
-        cost = gmac(network, shape)
-        millions = sum(p.numel() for p in network.parameters()) / 1e6
+        with torch.device("meta"):
+            network = build(name, shape, given.option)
+        step = statistics.median(seconds)
+        cost = measure.operations(network, (length, channels, side, side)) / 1e9
+        millions = measure.parameters(network) / 1e6
         rate = 6 * cost * given.batch / step
         rows.append(
             [

@@ -33,7 +33,10 @@ def create(
             "cnn_m_2048, tiny, or timm/NAME"
         )
     if variant:
-        options |= plugins.parse_options(folder, file, [f"variant={variant}"])
+        try:
+            options |= plugins.parse_options(folder, file, [f"variant={variant}"])
+        except FlowCacheError as error:
+            raise FlowCacheError(f"there is no backbone {name!r}: {error}") from None
     network: nn.Module = plugins.create(
         folder, file, channels=channels, classes=classes, dropout=dropout, **options
     )
