@@ -36,14 +36,13 @@ def torchvision() -> ModuleType:
 
     It is made for one build of torch. Beside another its compiled part does not load, and whatever
     imports it fails, unless the operators that it lacks are declared first. So `make` installs it and
-    timm into a folder of their own, which only the tests that need them see.
+    timm into a folder of their own, which only the tests that need them see, and no child process.
     """
     schemas = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):  # there already: the builds match
             schemas.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    sys.path.append(str(Path(sys.prefix) / "beside"))
-    module: ModuleType = pytest.importorskip("torchvision")
+    module = _import_beside("torchvision")
     module.schemas = schemas  # they are gone when the library object is
     return module
 
@@ -51,7 +50,16 @@ def torchvision() -> ModuleType:
 @pytest.fixture(scope="session")
 def timm(torchvision: ModuleType) -> ModuleType:
     """The library whose networks can be backbones; a test is skipped where it is not installed."""
-    module: ModuleType = pytest.importorskip("timm")
+    return _import_beside("timm")
+
+
+def _import_beside(name: str) -> ModuleType:
+    folder = str(Path(sys.prefix) / "beside")
+    sys.path.append(folder)
+    try:
+        module: ModuleType = pytest.importorskip(name)
+    finally:
+        sys.path.remove(folder)
     return module
 
 
