@@ -42,7 +42,16 @@ def check_share(**values: float) -> None:
             raise ValueError(f"{name}={value} must be 0 or more and under 1")
 
 
-# Parts of 2-D networks
+# Parts of convolutional networks
+
+
+def init_convolutions(network: nn.Module) -> None:
+    """He et al. 2015: the spread of weights that keeps the gradients' size through ReLU; no offsets."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def fully_connected(
@@ -283,10 +292,3 @@ def plain_stem(channels: int) -> nn.Sequential:
     """The 3×7×7 convolution that a network in time begins with (Tran et al. 2018, table 1)."""
     conv = conv3d(channels, 64, (3, 7, 7), (1, 2, 2))
     return nn.Sequential(conv, nn.BatchNorm3d(64), nn.ReLU(inplace=True))
-
-
-def init_convolutions(network: nn.Module) -> None:
-    """He et al. 2015: the spread of weights that keeps the gradients' size through ReLU."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv3d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -27,7 +27,7 @@ from twostream.report import write_confusion_csv, write_confusion_png, write_pre
 from twostream.runs import PREDICTIONS, SCORES, SPLIT, RunOptions, TrainOptions, is_first_process
 from twostream.scores import Scores, align
 from twostream.splits import Split, check_leakage, write_split
-from twostream.train import BEST, LAST, Classification, Row, Training, fit, own_loss
+from twostream.train import BEST, LAST, Classification, Objective, Row, Training, fit, own_loss
 from twostream.weights import fetch, load_published, read_state
 
 Say = Callable[[str], None]
@@ -162,8 +162,9 @@ def _learn(
         workers=options.workers,
         first_epoch=first_epoch_after(folder / LAST) if resume else 0,
     )
-    classification = Classification(len(index.classes), schedule.label_smoothing)
-    objective = own_loss if pretraining else classification
+    objective: Objective = own_loss
+    if not pretraining:
+        objective = Classification(len(index.classes), schedule.label_smoothing)
     trainer = fit(
         Training(model, objective, schedule, lambda content: add_spec(content, spec)),
         data,

@@ -6,7 +6,7 @@ normalisation, which later networks showed to be of no use. Poolings round up, a
 
 from torch import Tensor, nn
 
-from twostream.layers import fully_connected, require_side
+from twostream.layers import fully_connected, init_convolutions, require_side
 
 
 class CNNM2048(nn.Module):
@@ -30,10 +30,7 @@ class CNNM2048(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d((6, 6))  # the identity at 224 × 224
         self.classifier = fully_connected(512 * 6 * 6, (4096, 2048), classes, dropout)
         self.unused = () if classes else ("classifier",) if classes is None else (self.head,)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps after conv1, conv2 and conv5."""

@@ -8,6 +8,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from twostream.layers import init_convolutions
+
 _LAYERS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
 _PUBLISHED = {
     "18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -42,9 +44,7 @@ class ResNet(nn.Module):
         self.dropout = nn.Dropout(dropout if classes else 0)
         self.fc = nn.Linear(self.width, classes) if classes else nn.Identity()
         self.unused = () if classes else (self.head,)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps at 1/4, 1/8, 1/16 and 1/32 of the side."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from twostream.layers import fully_connected, require_side
+from twostream.layers import fully_connected, init_convolutions, require_side
 
 _WIDTHS = (64, 128, 256, 512, 512)
 # How many convolutions stand before each pooling (table 1).
@@ -42,10 +42,7 @@ class VGG(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
         self.classifier = fully_connected(512 * 7 * 7, (4096, 4096), classes, dropout)
         self.unused = () if classes else ("classifier",) if classes is None else (self.head,)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps at 1, 1/2, … 1/16 of the side, before their pooling."""
