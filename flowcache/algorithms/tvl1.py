@@ -14,108 +14,32 @@ This file is the order of the steps; `_tvl1_kernels` holds the loops over pixels
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
+from flowcache.algorithms._tvl1_options import FROM_PROFILE, LOCAL_MEAN, WIDEST_EDGE, Options
 from flowcache.types import Float32, FlowStack, UInt8, require_gray
 
 _cv: Any = cv2  # its type stubs have no arrays of float32
-_SMALLEST_SIDE = 16  # of a pyramid level, pixels; OpenCV's rule
-_LOCAL_MEAN = 2.0  # σ of what `coarse_texture` takes away, pixels of the level
-_WIDEST_EDGE = 50.0  # 1/g at most: without a limit, regions would come apart
-
-_OPENCV: dict[str, Any] = {
-    "tau": 0.25,
-    "lambda_": 0.15,
-    "theta": 0.3,
-    "nscales": 5,
-    "scale_step": 0.8,
-    "warps": 5,
-    "epsilon": 0.01,
-    "inner_iterations": 30,
-    "outer_iterations": 10,
-    "median_filtering": 5,
-    "presmoothing": 0.0,
-    "coarse_texture": 0.0,
-    "five_point_derivative": False,
-    "edge_weight": 0.0,
-    "exact": True,
-}
-_ACCURATE = _OPENCV | {
-    "nscales": 100,
-    "warps": 3,
-    "epsilon": 0.0,
-    "outer_iterations": 1,
-    "presmoothing": 0.5,
-    "coarse_texture": 0.95,
-    "five_point_derivative": True,
-    "edge_weight": 0.03,
-    "exact": False,
-}
-_FAST = _ACCURATE | {"scale_step": 0.75, "warps": 1, "inner_iterations": 20}
-
-PROFILES = {"accurate": _ACCURATE, "fast": _FAST, "opencv": _OPENCV}
-_PROFILE: Any = None  # the default of a parameter: what the profile says
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVL1:
-    """Duality-based TV-L1 on one processor core.
+class TVL1(Options):
+    """Duality-based TV-L1 on one processor core. Its options are `Options` and one more.
 
-    profile: where the values come from that are not given. `accurate` reaches large motion and takes
-        a third of the time of `opencv`, which repeats OpenCV's flow bit for bit; `fast` takes a fifth
-        of the time of `accurate`.
-    tau: time step of the dual ascent (τ); at most 0.25 is sure to converge.
-    lambda_: weight of the data term (λ; the option is spelled `lambda`); smaller is smoother.
-    theta: tightness of the coupling between the two half problems (θ).
-    nscales, scale_step: most pyramid levels, and the size of each relative to the one before it. No
-        level's side is under 16 pixels.
-    warps: linearisations per level.
-    epsilon: the iterations end when the mean squared update falls under its square; 0 does them all.
-    inner_iterations, outer_iterations: at most so many iterations between medians, and medians.
-    median_filtering: side of the median filter: 1 (off), 3 or 5.
-    presmoothing: width σ of a Gaussian over the frames, pixels.
-    coarse_texture: share of the local mean (a Gaussian of σ = 2 pixels) that is taken away from the
-        levels under half the frame's size, where a change of light would pass for motion.
-    five_point_derivative: derivatives (1, −8, 0, 8, −1)/12 instead of (−1, 0, 1)/2.
-    edge_weight: α of the weight g = exp(−α |∇I₀|), per gray level; 0 smooths alike everywhere.
-    exact: take OpenCV's interpolation and its order of rounding, at half the speed.
+    exact: take OpenCV's interpolation and its order of rounding, at half the speed. The profile
+        `opencv` does, and then the flow is OpenCV's bit for bit.
     """
 
-    profile: Literal["accurate", "fast", "opencv"] = "accurate"
-    tau: float = _PROFILE
-    lambda_: float = _PROFILE
-    theta: float = _PROFILE
-    nscales: int = _PROFILE
-    scale_step: float = _PROFILE
-    warps: int = _PROFILE
-    epsilon: float = _PROFILE
-    inner_iterations: int = _PROFILE
-    outer_iterations: int = _PROFILE
-    median_filtering: int = _PROFILE
-    presmoothing: float = _PROFILE
-    coarse_texture: float = _PROFILE
-    five_point_derivative: bool = _PROFILE
-    edge_weight: float = _PROFILE
-    exact: bool = _PROFILE
+    exact: bool = FROM_PROFILE
 
     def __post_init__(self) -> None:
         """Fill in the profile's values; ValueError for one that cannot be."""
-        if self.profile not in PROFILES:
-            raise ValueError(f"profile={self.profile} is none of {', '.join(PROFILES)}")
-        for name, value in PROFILES[self.profile].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        for name in ("tau", "lambda_", "theta"):
-            _require(getattr(self, name) > 0, name, "more than 0")
-        for name in ("nscales", "warps", "inner_iterations", "outer_iterations"):
-            _require(getattr(self, name) >= 1, name, "1 or more")
-        for name in ("epsilon", "presmoothing", "coarse_texture", "edge_weight"):
-            _require(getattr(self, name) >= 0, name, "0 or more")
-        _require(0 < self.scale_step < 1, "scale_step", "between 0 and 1")
-        _require(self.median_filtering in (1, 3, 5), "median_filtering", "1, 3 or 5")
+        super().__post_init__()
+        if self.exact is None:
+            object.__setattr__(self, "exact", self.profile == "opencv")
 
     @property
     def version(self) -> str:
@@ -156,16 +80,14 @@ class _Solver:
         if o.presmoothing:
             image = _blurred(image, o.presmoothing)
         levels = [image]
-        while len(levels) < o.nscales:
-            if min(np.rint(o.scale_step * side) for side in image.shape) < _SMALLEST_SIDE:
-                break
-            image = _cv.resize(image, None, fx=o.scale_step, fy=o.scale_step)
-            levels.append(image)
+        for _ in o.sizes(*frame.shape)[1:]:
+            # By the factor and not to the size: it is not quite the ratio of the sizes.
+            levels.append(_cv.resize(levels[-1], None, fx=o.scale_step, fy=o.scale_step))
         if not o.coarse_texture:
             return levels
         share = np.float32(o.coarse_texture)
         return [
-            level - share * _blurred(level, _LOCAL_MEAN) if 2 * len(level) < len(frame) else level
+            level - share * _blurred(level, LOCAL_MEAN) if 2 * len(level) < len(frame) else level
             for level in levels
         ]
 
@@ -220,14 +142,14 @@ class _Solver:
         # Not cv2.magnitude: its last digit depends on where in memory the numbers lie.
         length = np.sqrt(dx * dx + dy * dy)
         weight: Float32 = np.exp(self.options.edge_weight * length)
-        return np.minimum(weight, _WIDEST_EDGE)
+        return np.minimum(weight, WIDEST_EDGE)
 
     def warping(self, image: Float32, fields: Float32, whole: Float32) -> Callable[[], None]:
         """What writes the image and its gradient, sampled where the flow leads, into the fields."""
         k = self.kernels
         height, width = image.shape
         before, after = k.FRAME
-        near, far = (8 / 12, -1 / 12) if self.options.five_point_derivative else (0.5, 0.0)
+        near, far = self.options.derivative
         interleaved = np.empty((height + before + after, width + before + after, 4), np.float32)
         k.interleave(image, interleaved, np.float32(near), np.float32(far))
         if not self.options.exact:
@@ -248,8 +170,3 @@ class _Solver:
 def _blurred(image: Float32, sigma: float) -> Float32:
     result: Float32 = _cv.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     return result
-
-
-def _require(condition: bool, name: str, wanted: str) -> None:
-    if not condition:
-        raise ValueError(f"{name.removesuffix('_')} must be {wanted}")

@@ -13,7 +13,8 @@ import pytest
 import tvl1_oracle
 
 from flowcache.algorithms import tvl1, tvl1_opencv
-from flowcache.algorithms.tvl1 import PROFILES, TVL1
+from flowcache.algorithms._tvl1_options import PROFILES
+from flowcache.algorithms.tvl1 import TVL1
 from flowcache.types import FlowCacheError
 from flowcache.video import Resize, Video
 
@@ -350,7 +351,7 @@ def test_options_that_cannot_be_are_refused_by_name(options, words):
 def test_a_profile_is_a_set_of_values_of_which_each_can_be_replaced(profile):
     plain = TVL1(profile=profile)
     values = dataclasses.asdict(plain)
-    assert values == {"profile": profile, **PROFILES[profile]}
+    assert values == {"profile": profile, **PROFILES[profile], "exact": profile == "opencv"}
     assert None not in values.values()
     assert TVL1(**values) == plain
     assert TVL1(profile=profile, warps=4) == dataclasses.replace(plain, warps=4)
