@@ -94,6 +94,12 @@ def main() -> None:
 )
 @click.option("--jpeg-quality", type=int, default=90, show_default=True, help="Of the RGB frames.")
 @click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu; cuda, which is all GPUs; one of them, as cuda:1; or auto: the GPUs, if there are any.",
+)
+@click.option(
     "--jobs", type=_JOBS, default=-1, show_default=True, help="Videos at once; -1: all cores."
 )
 @click.option(
@@ -123,6 +129,7 @@ def extract_flow(
     bound: float,
     quantizer_step: float | None,
     jpeg_quality: int,
+    device: str,
     **how: Any,
 ) -> None:
     """Compute the optical flow of every video under VIDEOS, once.
@@ -130,19 +137,25 @@ def extract_flow(
     What is done already is kept, so it is safe to stop this and start it again.
     """
     from flowcache import algorithms, plugins
+    from flowcache.devices import choose
     from flowcache.recipe import Recipe
+    from flowcache.store import FlowCache
     from twostream.console import run_extraction
 
+    if device == "auto" and how["backend"] != "threading":
+        device = "cpu"  # the work is done on other machines
+    given = plugins.parse_options(algorithms, algorithm, options)
+    choice = choose(algorithm, given, device, FlowCache.begun(cache))
     recipe = Recipe.of(
-        algorithm,
-        plugins.parse_options(algorithms, algorithm, options),
+        choice.algorithm,
+        choice.options,
         frame_step=step,
         size=size,
         bound=bound,
         quantizer_step=bound / 127 if quantizer_step is None else quantizer_step,
         jpeg_quality=jpeg_quality,
     )
-    if not run_extraction(videos, cache, recipe, **how):
+    if not run_extraction(videos, cache, recipe, choice, **how):
         sys.exit(1)
 
 

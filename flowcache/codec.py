@@ -15,8 +15,7 @@ import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 
-from flowcache.quantize import Codes
-from flowcache.types import UInt8
+from flowcache.types import Codes, UInt8
 
 _PREDICTOR = (
     "Differences, modulo the integers' range. With rows taken in fours, order the values as (row mod "

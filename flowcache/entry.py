@@ -20,9 +20,8 @@ import numpy.typing as npt
 
 from flowcache import codec
 from flowcache.atomic import atomic_path
-from flowcache.quantize import Codes
 from flowcache.recipe import FORMAT_VERSION, Recipe
-from flowcache.types import Float32, Float64, FlowCacheError, FlowStack, Frames, UInt8
+from flowcache.types import Codes, Float32, Float64, FlowCacheError, FlowStack, Frames, UInt8
 from flowcache.video import display_times
 
 SUFFIX = ".h5"
@@ -145,9 +144,8 @@ class EntryWriter:
         self._jpeg[start:] = np.concatenate(encoded)
         self._times.append(frames.times)
 
-    def add_flow(self, flow: FlowStack) -> None:
-        """Append fields, quantised."""
-        codes, saturated = self._recipe.quantizer.encode(flow)
+    def add_codes(self, codes: Codes, saturated: int) -> None:
+        """Append quantised fields (T, 2, H, W), of whose numbers so many saturated."""
         if self._flow is None:
             self._flow = self._create_flow(codes)
         start = len(self._flow)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -14,9 +14,11 @@ import numpy as np
 from flowcache import isolate
 from flowcache.atomic import write_csv
 from flowcache.entry import DamagedEntryError, Entry, EntryInfo, Source, write_entry
+from flowcache.pool import DevicePool, UnusableDeviceError
 from flowcache.recipe import Recipe
+from flowcache.sources import DeviceLostError, flow_source
 from flowcache.store import FlowCache
-from flowcache.types import FlowAlgorithm, FlowCacheError, FlowStack, UInt8
+from flowcache.types import FlowCacheError, UInt8
 from flowcache.video import EXTENSIONS, BrokenVideoError, Video
 
 Decoder = Callable[[Path], AbstractContextManager[Video]]
@@ -90,32 +92,43 @@ def extract_video(
     recipe: Recipe,
     keep_partial: bool = False,
     decode: Decoder = Video,
+    address: str | None = None,
     report: isolate.Report = lambda _: None,
 ) -> EntryInfo:
     """Decode one video, compute its flow and write its entry.
 
+    `address` is that of a device's process, see `serve`; without one the flow is computed here.
     `report` is given (fields done, fields expected) after each batch. Raises BrokenVideoError (unless
     `keep_partial`) and TooShortError; then there is no entry.
     """
     # Videos run side by side; and OpenCV's DIS depends, in its last digits, on the thread count.
     cv2.setNumThreads(1)
-    algorithm, step = recipe.create_algorithm(), recipe.frame_step
+    step = recipe.frame_step
     source = Source.of(job.video, job.name)
-    with decode(job.video) as video, write_entry(job.entry, recipe) as writer:
+    with (
+        flow_source(recipe, address) as flow,
+        decode(job.video) as video,
+        write_entry(job.entry, recipe) as writer,
+    ):
         partial = ""
         window: UInt8 = np.empty((0, 0, 0), np.uint8)
         try:
             for frames in video.frames(recipe.resize):
                 gray = np.array([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in frames], np.uint8)
                 window = np.concatenate([window[-step:], gray]) if window.size else gray
-                writer.add_frames(frames)
                 if len(window) > step:
-                    writer.add_flow(flow_at_step(algorithm, window, step))
+                    flow.put(window)
+                writer.add_frames(frames)
+                if flow.waiting > 1:  # a device has had time for it meanwhile
+                    writer.add_codes(*flow.take())
                 report((writer.fields, max(writer.fields, video.expected_frames - step)))
         except BrokenVideoError as error:
             if not keep_partial:
                 raise
             partial = str(error)
+        while flow.waiting:
+            writer.add_codes(*flow.take())
+            report((writer.fields, max(writer.fields, video.expected_frames - step)))
         if writer.fields == 0 or video.size is None:
             frames_word = "frame" if writer.frames == 1 else "frames"
             raise TooShortError(
@@ -123,18 +136,6 @@ def extract_video(
                 + (f" ({partial})" if partial else "")
             )
         return writer.finish(source, video.size, video.rate, partial)
-
-
-def flow_at_step(algorithm: FlowAlgorithm, gray: UInt8, step: int) -> FlowStack:
-    """Flow from each frame t to t + step: uint8 (T, H, W) → T − step fields."""
-    if step == 1:
-        return algorithm(gray)
-    t, h, w = gray.shape
-    flow = np.empty((t - step, 2, h, w), np.float32)
-    # Every step-th frame, from each start: within one such series the frames are consecutive.
-    for start in range(min(step, t - step)):
-        flow[start::step] = algorithm(gray[start::step]).data
-    return FlowStack(flow)
 
 
 def find_videos(root: Path) -> tuple[list[Path], list[Path]]:
@@ -161,6 +162,7 @@ def extract_folder(
     root: Path,
     cache: FlowCache,
     *,
+    devices: Sequence[str] = (),
     jobs: int = -1,
     timeout: float = 600.0,
     keep_partial: bool = False,
@@ -169,26 +171,35 @@ def extract_folder(
     decode: Decoder = Video,
     on_progress: OnProgress | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Give every video under `root` an entry in `cache`; what is done already is kept.
 
     Writes `failures.csv` in the cache's folder, or removes it where nothing failed.
 
+    devices: what computes the flow, a process each; none: each video's own process. See `devices`.
     jobs: how many videos at once, as joblib counts: −1 is one for each core.
     timeout: seconds that a video may go without progress before it is given up.
     keep_partial: of a video that breaks, keep what decoded, marked as partial.
     backend, scheduler: where the work runs: a joblib backend, and for "dask" its address.
     on_progress: called with (job, fields done, fields expected), by the "threading" backend only.
     on_outcome: called at the end of each job, in the order in which they end.
+    on_note: told in words what happens to the devices.
     """
     start = time.monotonic()
     videos, ignored = find_videos(root)
     todo, clashes = _plan(root.resolve(), [v.resolve() for v in videos], cache)
     # What is written elsewhere has to be picklable; a progress bar in this process is not.
     report = on_progress if backend == "threading" else None
-    options = (cache.recipe, keep_partial, decode, timeout, report)
+    if devices and backend != "threading":
+        raise FlowCacheError(
+            f"the {backend} backend and {', '.join(devices)} do not go together: use --device cpu, or "
+            "--backend threading"
+        )
     summary = Summary(ignored=ignored)
-    with cache.writing(), _backend(backend, scheduler):
+    pool = DevicePool(cache.recipe, devices, on_note) if devices else None
+    with cache.writing(), _backend(backend, scheduler), pool or nullcontext():
+        options = (cache.recipe, keep_partial, decode, timeout, pool, report)
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
         done = parallel(joblib.delayed(_run)(job, *options) for job in todo)
         try:
@@ -224,35 +235,63 @@ def _run(
     keep_partial: bool,
     decode: Decoder,
     timeout: float,
+    pool: DevicePool | None,
     on_progress: OnProgress | None,
 ) -> Outcome:
     """One job from beginning to end; never raises, whatever the video does."""
+    try:
+        if kept := _still_valid(job, recipe, keep_partial):
+            return Outcome(job, "kept", kept.fields, kept.partial)
+        job.entry.unlink(missing_ok=True)
+        info = _isolated(job, recipe, keep_partial, decode, timeout, pool, on_progress)
+        return Outcome(job, "done", info.fields, info.partial)
+    except UnusableDeviceError:  # not of this video alone
+        raise
+    except Exception as error:  # one video never stops the others
+        return _failure(job, error)
+
+
+def _isolated(
+    job: Job,
+    recipe: Recipe,
+    keep_partial: bool,
+    decode: Decoder,
+    timeout: float,
+    pool: DevicePool | None,
+    on_progress: OnProgress | None,
+) -> EntryInfo:
+    """`extract_video` in a process of its own, again where the device's process ends meanwhile."""
 
     def report(progress: tuple[int, int]) -> None:
         if on_progress:
             on_progress(job, *progress)
 
+    def attempt() -> EntryInfo:
+        with pool.lent() if pool else nullcontext() as address:
+            given = (job, recipe, keep_partial, decode, address)
+            info: EntryInfo = isolate.run(extract_video, *given, timeout=timeout, on_report=report)
+            return info
+
     try:
-        if kept := _still_valid(job, recipe, keep_partial):
-            return Outcome(job, "kept", kept.fields, kept.partial)
-        job.entry.unlink(missing_ok=True)
-        info: EntryInfo = isolate.run(
-            extract_video, job, recipe, keep_partial, decode, timeout=timeout, on_report=report
-        )
-        return Outcome(job, "done", info.fields, info.partial)
-    except BrokenVideoError as error:
-        return Outcome(job, "broken", reason=str(error))
-    except TooShortError as error:
-        return Outcome(job, "too short", reason=str(error))
-    except isolate.CrashedError as error:
-        return Outcome(job, "crashed", reason=str(error))
-    except isolate.TimedOutError as error:
-        return Outcome(job, "timed out", reason=str(error))
-    except FlowCacheError as error:
+        return attempt()
+    except DeviceLostError:  # perhaps another video's doing; if it is this one's, it happens again
+        return attempt()
+
+
+def _failure(job: Job, error: Exception) -> Outcome:
+    kinds = {
+        BrokenVideoError: "broken",
+        TooShortError: "too short",
+        isolate.CrashedError: "crashed",
+        isolate.TimedOutError: "timed out",
+    }
+    for kind in kinds:
+        if isinstance(error, kind):
+            return Outcome(job, kinds[kind], reason=str(error))
+    if isinstance(error, FlowCacheError):
         return Outcome(job, "failed", reason=str(error))
-    except Exception as error:  # one video never stops the others
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return Outcome(job, "failed", reason=reason)
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return Outcome(job, "failed", reason=reason)
 
 
 def _still_valid(job: Job, recipe: Recipe, keep_partial: bool) -> EntryInfo | None:

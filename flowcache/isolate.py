@@ -29,13 +29,16 @@ class TimedOutError(Exception):
 
 
 def run(
-    function: Callable[..., Any], *args: Any, timeout: float, on_report: Report | None = None
+    function: Callable[..., Any],
+    *args: Any,
+    timeout: float | None,
+    on_report: Report | None = None,
 ) -> Any:
     """`function(*args, report)` in a child process; what it returns or raises comes back.
 
     The function and its arguments are pickled. It may call `report(value)` now and then, which calls
     `on_report(value)` here and is its sign of life. Raises CrashedError where the process dies, and
-    TimedOutError after `timeout` seconds without a sign of life.
+    TimedOutError after `timeout` seconds without a sign of life; None is for ever.
     """
     child = _borrow()
     try:
@@ -64,7 +67,7 @@ class _Child:
         self,
         function: Callable[..., Any],
         args: tuple[Any, ...],
-        timeout: float,
+        timeout: float | None,
         on_report: Report | None,
     ) -> Any:
         assert self._process.stdin is not None

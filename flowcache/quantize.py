@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from flowcache.types import FlowCacheError, FlowStack
-
-Codes = npt.NDArray[np.signedinteger]
+from flowcache.types import Codes, FlowCacheError, FlowStack
 
 
 @dataclass(frozen=True, kw_only=True)

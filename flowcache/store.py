@@ -37,6 +37,11 @@ class FlowCache:
             raise FlowCacheError(f"{path} cannot be read: {error}") from None
 
     @classmethod
+    def begun(cls, root: Path) -> Recipe | None:
+        """The recipe of the cache in a folder, or None where there is none yet."""
+        return cls.open(root).recipe if (root / _RECIPE_FILE).exists() else None
+
+    @classmethod
     def create(cls, root: Path, recipe: Recipe) -> "FlowCache":
         """A cache to write into; an existing one must have this recipe, else FlowCacheError."""
         path = root / _RECIPE_FILE

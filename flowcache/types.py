@@ -5,9 +5,9 @@ step, from frame t to frame t + step, so the point at (x, y) in frame t is found
 in frame t + step; time is in seconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.signedinteger]
 
 
 class FlowCacheError(Exception):
@@ -95,6 +96,55 @@ class FlowAlgorithm(Protocol):
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """Flow between consecutive frames: uint8 (T, H, W) → FlowStack of T − 1 fields."""
+        ...
+
+
+class Quantizing(Protocol):
+    """Which codes stand for which displacements; see `quantize.Quantizer`."""
+
+    @property
+    def step(self) -> float:
+        """The distance between codes, pixels."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """The largest code."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.signedinteger]:
+        """The codes' type."""
+        ...
+
+
+class DeviceAlgorithm(FlowAlgorithm, Protocol):
+    """An algorithm for devices, GPUs above all; beside `create` its file has `devices() -> list[str]`."""
+
+    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> "Session":
+        """The algorithm at work on one device. `note` is told in words what its user should know."""
+        ...
+
+
+class Session(Protocol):
+    """One device at work; it computes while earlier results and later frames are under way."""
+
+    def stack(self, shape: tuple[int, int, int]) -> Any:
+        """Memory for gray frames, uint8 (T, H, W), that the device reads from; `numpy()` is a view."""
+        ...
+
+    def room(self, height: int, width: int) -> int:
+        """How many pairs of frames of this size to hand over at once."""
+        ...
+
+    def start(
+        self, stacks: Sequence[Any], step: int
+    ) -> Callable[[], list[tuple[Codes, int] | str]]:
+        """Begin with stacks of one frame size; the function that is returned waits for the end.
+
+        It gives, for each stack, the quantised fields (T − step, 2, H, W) and how many of their numbers
+        saturated, or else what is wrong with them.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flowcache import plugins
+from flowcache.devices import Choice
 from flowcache.entry import DamagedEntryError
 from flowcache.extract import extract_folder, find_videos
 from flowcache.recipe import Recipe
@@ -19,17 +20,27 @@ from flowcache.types import FlowCacheError
 _console = Console(highlight=False, markup=False)
 
 
-def run_extraction(videos: Path, cache_root: Path, recipe: Recipe, **how: Any) -> bool:
+def run_extraction(
+    videos: Path, cache_root: Path, recipe: Recipe, choice: Choice, **how: Any
+) -> bool:
     """Extract a folder, report; False where a video got no entry."""
     from twostream.progress import ExtractionBar
 
     files, _ = find_videos(videos)
     cache = FlowCache.create(cache_root, recipe)
     _console.print(f"{len(files)} videos → {cache_root}: {recipe}")
+    where = ", ".join(choice.devices) or "the CPU"
+    _console.print(f"flow on {where}{f', because {choice.reason}' if choice.reason else ''}")
     bytes_of_all = sum(path.stat().st_size for path in files)
     with ExtractionBar(_console, len(files), bytes_of_all) as bar:
         summary = extract_folder(
-            videos, cache, on_progress=bar.progressed, on_outcome=bar.finished, **how
+            videos,
+            cache,
+            devices=choice.devices,
+            on_progress=bar.progressed,
+            on_outcome=bar.finished,
+            on_note=_console.print,
+            **how,
         )
     speed = summary.fields / max(summary.seconds, 1e-9)
     _console.print(

@@ -1,12 +1,18 @@
-"""What the algorithms that run on PyTorch's devices share: which there are, and one stack's flow."""
+"""What the algorithms that run on PyTorch's devices share: which there are, and how one is kept busy."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import cycle
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from flowcache.types import FlowStack, UInt8, require_gray
+from flowcache.types import Codes, FlowCacheError, FlowStack, Quantizing, UInt8, require_gray
+
+# Of all pairs that are computed at once: as much as 192 of 340x256, which fill any card.
+_PIXELS = 192 * 340 * 256
 
 
 class Solver(Protocol):
@@ -27,7 +33,132 @@ def flow_of(solver: Solver, gray: UInt8, device: str) -> FlowStack:
     require_gray(gray)
     t, h, w = gray.shape
     if t < 2 or h * w == 0:
-        return FlowStack(torch.zeros(max(t - 1, 0), 2, h, w).numpy())
-    with torch.inference_mode():
+        return FlowStack(np.zeros((max(t - 1, 0), 2, h, w), np.float32))
+    with torch.inference_mode(), _current(torch.device(device)):
         flow = solver.solve([torch.from_numpy(gray.copy()).to(device)], 1)
     return FlowStack(flow.cpu().numpy())
+
+
+class DeviceSession:
+    """A `flowcache.types.Session` for any solver.
+
+    Frames are read from page-locked memory, and codes are written to such, by copies that go on while
+    another batch is computed: batches take turns on two streams. Where the device's memory does not
+    suffice, batches are halved from then on.
+    """
+
+    def __init__(
+        self, solver: Solver, device: str, quantizer: Quantizing, note: Callable[[str], None]
+    ) -> None:
+        self._solver, self._quantizer, self._note = solver, quantizer, note
+        self._device = torch.device(device)
+        self._on_gpu = self._device.type == "cuda"
+        self._pixels = _PIXELS
+        new_stream: Any = torch.cuda.Stream
+        self._streams = cycle(
+            [new_stream(self._device) for _ in range(2)] if self._on_gpu else [None]
+        )
+
+    def stack(self, shape: tuple[int, int, int]) -> Tensor:
+        """Memory for gray frames, uint8 (T, H, W), page-locked for a GPU."""
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=self._on_gpu)
+
+    def room(self, height: int, width: int) -> int:
+        """How many pairs of frames of this size are computed at once."""
+        return max(1, self._pixels // (height * width))
+
+    def start(
+        self, stacks: Sequence[Tensor], step: int
+    ) -> Callable[[], list[tuple[Codes, int] | str]]:
+        """See `flowcache.types.Session`. FlowCacheError where not even one pair fits the device."""
+        stream = next(self._streams)
+        with torch.inference_mode(), _current(self._device), _using(stream):
+            moved = [stack.to(self._device, non_blocking=True) for stack in stacks]
+            codes, saturated, valid = (self._to_host(t) for t in self._solve(moved, step))
+            done = stream.record_event() if stream else None
+        counts = [len(stack) - step for stack in stacks]
+
+        def finish() -> list[tuple[Codes, int] | str]:
+            if done:
+                done.synchronize()
+            parts = zip(*(torch.split(t, counts) for t in (codes, saturated, valid)), strict=True)
+            return [
+                (fields.numpy(), int(over.sum()))
+                if good.all()
+                else "the flow holds values that are not numbers"
+                for fields, over, good in parts
+            ]
+
+        return finish
+
+    def _solve(self, stacks: Sequence[Tensor], step: int) -> list[Tensor]:
+        """Codes, how many saturated in each field, and whether each is of numbers; in batches."""
+        while True:
+            room = self.room(*stacks[0].shape[1:])
+            try:
+                results = [
+                    quantized(self._solver.solve(batch, step), self._quantizer)
+                    for batch in batches(stacks, step, room)
+                ]
+                return [torch.cat(parts) for parts in zip(*results, strict=True)]
+            except torch.OutOfMemoryError:
+                pass  # what is halved next; here the error still holds the memory that failed
+            self._halve(stacks[0].shape[1], stacks[0].shape[2], room)
+
+    def _halve(self, height: int, width: int, room: int) -> None:
+        size = f"{width}x{height}"
+        if room == 1:
+            raise FlowCacheError(
+                f"{self._device} has too little memory for frames of {size}: use a smaller --size, or "
+                "--device cpu"
+            )
+        self._pixels = room // 2 * height * width
+        torch.cuda.empty_cache()
+        self._note(
+            f"{self._device}: out of memory with {room} pairs of {size} at once, going on with "
+            f"{room // 2}"
+        )
+
+    def _to_host(self, values: Tensor) -> Tensor:
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=self._on_gpu)
+        return host.copy_(values, non_blocking=True)
+
+
+def quantized(flow: Tensor, quantizer: Quantizing) -> tuple[Tensor, Tensor, Tensor]:
+    """As `Quantizer.encode`, on the device, and for each field by itself.
+
+    Flow (P, 2, H, W) → codes of that shape, how many of each field's saturated, and whether it is all
+    numbers.
+    """
+    levels = quantizer.levels
+    scaled = (flow * float(np.float32(1 / quantizer.step))).round_()
+    saturated = (scaled.abs() > levels).flatten(1).sum(1)
+    valid = ~scaled.isnan().flatten(1).any(1)
+    dtype = torch.int8 if quantizer.dtype == np.int8 else torch.int16
+    return scaled.clamp_(-levels, levels).to(dtype), saturated, valid
+
+
+def batches(stacks: Sequence[Tensor], step: int, room: int) -> Iterator[list[Tensor]]:
+    """The stacks, cut so that each batch has `room` pairs at most, in their order."""
+    batch: list[Tensor] = []
+    left = room
+    for stack in stacks:
+        start, count = 0, len(stack) - step
+        while start < count:
+            take = min(left, count - start)
+            batch.append(stack[start : start + take + step])
+            start, left = start + take, left - take
+            if not left:
+                yield batch
+                batch, left = [], room
+    if batch:
+        yield batch
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    # Triton launches on the current device, whatever device its arguments are on.
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _using(stream: Any) -> AbstractContextManager[Any]:
+    return torch.cuda.stream(stream) if stream else nullcontext()

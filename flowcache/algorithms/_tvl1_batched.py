@@ -11,7 +11,7 @@ none waits for the device.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -121,7 +121,7 @@ def resized(images: Tensor, height: int, width: int, scale: float | None = None)
     return images
 
 
-@lru_cache(maxsize=1024)
+@cache  # for good: another stream may still be reading what would be dropped
 def _taps(
     length: int, size: int, scale: float, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +136,7 @@ def _taps(
 # Medians
 
 
-@lru_cache
+@cache
 def median_network(side: int) -> tuple[tuple[tuple[int, int], ...], int]:
     """Comparisons that bring the median of side × side values to one place, and that place.
 

@@ -8,9 +8,10 @@ it, each of which makes the rim's outermost pixels wrong, and what is still righ
 Triton comes with PyTorch's CUDA and ROCm builds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from flowcache.algorithms import _devices
 from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
 from flowcache.algorithms._tvl1_options import Options
-from flowcache.types import FlowCacheError, FlowStack, UInt8
+from flowcache.types import FlowCacheError, FlowStack, Quantizing, Session, UInt8
 
 _BLOCK = 256  # pixels of one program, where a pixel is computed from what was there before
 # Said, because what Triton does by itself changes with its version.
@@ -47,6 +48,10 @@ class TVL1Triton(Options):
             raise FlowCacheError("tvl1_triton needs a GPU that PyTorch can use: use tvl1")
         return _devices.flow_of(self, gray, devices()[0])
 
+    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> Session:
+        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
+        return _devices.DeviceSession(self, device, quantizer, note)
+
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
         return coarse_to_fine(self, stacks, step, level)
@@ -57,7 +62,7 @@ create = TVL1Triton
 
 def devices() -> list[str]:
     """Where it can run here."""
-    return _devices.gpus()
+    return _devices.gpus() if find_spec("triton") else []
 
 
 def level(

@@ -21,7 +21,8 @@ def test_an_error_inside_the_writer_leaves_nothing(tmp_path, recipe, rgb, error,
         writer.add_frames(Frames(rgb, np.arange(9.0)))
         if when == "after frames":
             raise error
-        writer.add_flow(FlowStack(entries.smooth_flow(8, 45, 61)))
+        flow = FlowStack(entries.smooth_flow(8, 45, 61))
+        writer.add_codes(*recipe().quantizer.encode(flow))
         if when == "after flow":
             raise error
         writer.finish(entries.SOURCE, (1, 1), None, "")

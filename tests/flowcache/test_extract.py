@@ -11,7 +11,8 @@ import stub_decoders as stubs
 
 from flowcache import isolate
 from flowcache.entry import Entry
-from flowcache.extract import extract_folder, find_videos, flow_at_step
+from flowcache.extract import extract_folder, find_videos
+from flowcache.sources import flow_at_step
 from flowcache.store import FlowCache
 from flowcache.types import FlowCacheError, FlowStack
 

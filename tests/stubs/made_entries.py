@@ -29,7 +29,7 @@ def write(path, recipe, flow, rgb, times=None, batches=1, **finish):
         for part in np.array_split(np.arange(len(rgb)), batches):
             writer.add_frames(Frames(rgb[part], times[part]))
         for part in np.array_split(np.arange(len(flow)), batches) if len(flow) else []:
-            writer.add_flow(FlowStack(flow[part]))
+            writer.add_codes(*recipe.quantizer.encode(FlowStack(flow[part])))
         assert (writer.frames, writer.fields) == (len(rgb), len(flow))
         return writer.finish(**values)
 

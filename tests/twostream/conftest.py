@@ -118,7 +118,7 @@ def add() -> Add:
         )
         with write_entry(cache.path(identifier), cache.recipe) as writer:
             writer.add_frames(Frames(frames, np.arange(len(frames)) / 25))
-            writer.add_flow(FlowStack(flow.astype(np.float32)))
+            writer.add_codes(*cache.recipe.quantizer.encode(FlowStack(flow.astype(np.float32))))
             height, width = frames.shape[1:3]
             writer.finish(source, (width, height), 25, partial)
 
