@@ -10,7 +10,10 @@ from typing import Self
 from flowcache import isolate
 from flowcache.recipe import Recipe
 from flowcache.serve import READY, serve
+from flowcache.sources import DeviceLostError
 from flowcache.types import FlowCacheError
+
+_LAST_WORDS = 30.0  # seconds after which a process that hung up should have ended
 
 
 class UnusableDeviceError(FlowCacheError):
@@ -48,6 +51,9 @@ class DevicePool:
             process.users += 1
         try:
             yield process.address
+        except DeviceLostError:
+            process.ended.wait(_LAST_WORDS)  # else it would be lent again before that is known
+            raise
         finally:
             with self._lock:
                 process.users -= 1
@@ -78,7 +84,7 @@ class _Process:
         self.device, self.address, self.users = device, address, 0
         self.reason = ""  # why it has ended
         self._on_note = on_note
-        self._started = threading.Event()
+        self._started, self.ended = threading.Event(), threading.Event()
         threading.Thread(target=self._run, args=(recipe,), daemon=True).start()
 
     def wait(self) -> None:
@@ -95,6 +101,7 @@ class _Process:
         except Exception as error:
             self.reason = self.reason or str(error) or type(error).__name__
         finally:
+            self.ended.set()
             self._started.set()
 
     def _hear(self, report: tuple[str, str]) -> None:

@@ -13,6 +13,15 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "stubs"))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` are skipped where PyTorch has no GPU."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("PyTorch finds no GPU here")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's folder."""

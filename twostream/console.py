@@ -18,6 +18,7 @@ from flowcache.types import FlowCacheError
 
 # Names of files may hold brackets, which are not markup.
 _console = Console(highlight=False, markup=False)
+_errors = Console(highlight=False, markup=False, stderr=True)
 
 
 def run_extraction(
@@ -310,6 +311,8 @@ def run_prediction(
     check_weights(weights)
 
     predictor = Predictor([runs / name / BEST for name in weights])
+    for note in predictor.notes:
+        _errors.print(note)
     results, failures = [], []
     for video in videos:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flowcache import plugins
+from flowcache.devices import for_this_machine
 from flowcache.extract import Job, extract_video
 from flowcache.recipe import Recipe
 from flowcache.store import FlowCache
@@ -41,6 +42,18 @@ class Predictor:
                     "train both on the same videos"
                 )
 
+        self._recipes = [for_this_machine(spec.recipe) for _, spec in self._streams]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know: of which streams the flow is computed otherwise than trained on."""
+        return [
+            f"the {spec.stream} stream was trained on flow by {spec.recipe.algorithm}, which has no GPU "
+            f"here: {recipe.algorithm} takes its place"
+            for (_, spec), recipe in zip(self._streams, self._recipes, strict=True)
+            if recipe != spec.recipe
+        ]
+
     @property
     def names(self) -> list[str]:
         """The streams."""
@@ -67,10 +80,10 @@ class Predictor:
         scores = []
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             caches: dict[str, tuple[FlowCache, Item]] = {}
-            for model, spec in self._streams:
-                key = spec.recipe.to_json()
+            for (model, spec), recipe in zip(self._streams, self._recipes, strict=True):
+                key = recipe.to_json()
                 if key not in caches:
-                    caches[key] = _extract(video, spec.recipe, Path(folder) / str(len(caches)))
+                    caches[key] = _extract(video, recipe, Path(folder) / str(len(caches)))
                 cache, item = caches[key]
                 scores.append(
                     score(

@@ -14,6 +14,7 @@ from twostream.predict import Predictor
 from twostream.train import BEST
 
 WEIGHTS = {"spatial": 0.4, "temporal": 0.6}
+REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,23 @@ def test_checkpoints_of_different_classes_are_refused(trained, make_toy, tmp_pat
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(FlowCacheError, match="train that stream first"):
         Predictor([tmp_path / "spatial" / BEST])
+
+
+def test_an_algorithm_whose_device_is_not_here_is_replaced_and_that_is_said(trained, monkeypatch):
+    folder, cache = trained
+    video = folder / "videos" / "moving" / "1.avi"
+    plain = Predictor(checkpoints(folder))
+    assert plain.notes == []
+    other = Recipe.of("dis", {}, **{key: getattr(cache.recipe, key) for key in REST})
+    monkeypatch.setattr("twostream.predict.for_this_machine", lambda recipe: other)
+    replaced = Predictor(checkpoints(folder))
+    assert len(replaced.notes) == 2
+    for note in replaced.notes:
+        assert "trained on flow by farneback" in note
+        assert "dis takes its place" in note
+    mine, theirs = (p(video, weights=WEIGHTS, clips=2).best for p in (plain, replaced))
+    assert mine["spatial"] == theirs["spatial"]
+    assert mine["temporal"] != theirs["temporal"]
 
 
 def test_every_checkpoint_is_fed_by_its_own_recipe(trained, options, tmp_path):
