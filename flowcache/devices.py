@@ -38,8 +38,8 @@ def choose(
 ) -> Choice:
     """The algorithm, or its form for a device.
 
-    device: "cpu", "cuda" for all GPUs, one of them as "cuda:1", or "auto": all GPUs, where there are
-        any and the algorithm has a form for them.
+    device: "cpu", "cuda" for all GPUs of CUDA's or ROCm's, one of them as "cuda:1", "mps", or "auto":
+        all GPUs of the former, where there are any and the algorithm has a form for them.
     begun: the recipe of the cache that is to be continued; "auto" goes on as it was begun.
 
     Raises FlowCacheError where the device is not here, or not for this algorithm and these options.
@@ -99,8 +99,9 @@ def _on(device: str, forms: Sequence[str], options: Mapping[str, Any]) -> Choice
 
 
 def _on_gpu_or_cpu(form: str, options: Mapping[str, Any]) -> Choice:
-    only_cpu = _devices_of(form) == ["cpu"]
-    return _on("cpu" if only_cpu else "cuda", [form], options)
+    devices = _devices_of(form)
+    gpu = any(device.startswith("cuda") for device in devices)
+    return _on("cpu" if "cpu" in devices and not gpu else "cuda", [form], options)
 
 
 def _forms(algorithm: str) -> list[str]:

@@ -86,7 +86,7 @@ class _Client:
             self.connection.close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Request:
     client: _Client
     shape: tuple[int, int, int]

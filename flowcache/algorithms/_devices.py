@@ -11,8 +11,8 @@ from torch import Tensor
 
 from flowcache.types import Codes, FlowCacheError, FlowStack, Quantizing, UInt8, require_gray
 
-# Of all pairs that are computed at once: as much as 192 of 340x256, which fill any card.
-_PIXELS = 192 * 340 * 256
+# Of all pairs that are computed at once: 192 of 340x256 fill any GPU, and 6 a processor's cache.
+_PIXELS_ON_GPU, _PIXELS_ON_CPU = 192 * 340 * 256, 6 * 340 * 256
 
 
 class Solver(Protocol):
@@ -26,6 +26,11 @@ class Solver(Protocol):
 def gpus() -> list[str]:
     """Which GPUs PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def apple() -> list[str]:
+    """The GPU of a Mac, which has to be asked for by name."""
+    return ["mps"] if torch.backends.mps.is_available() else []
 
 
 def flow_of(solver: Solver, gray: UInt8, device: str) -> FlowStack:
@@ -53,7 +58,7 @@ class DeviceSession:
         self._solver, self._quantizer, self._note = solver, quantizer, note
         self._device = torch.device(device)
         self._on_gpu = self._device.type == "cuda"
-        self._pixels = _PIXELS
+        self._pixels = _PIXELS_ON_GPU if self._on_gpu else _PIXELS_ON_CPU
         new_stream: Any = torch.cuda.Stream
         self._streams = cycle(
             [new_stream(self._device) for _ in range(2)] if self._on_gpu else [None]

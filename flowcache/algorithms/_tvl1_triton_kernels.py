@@ -20,6 +20,10 @@ TODO, DONE, U_SIDE, P_SIDE = (tl.constexpr(i) for i in range(4))
 _EPSILON = tl.constexpr(1.1920929e-07)
 
 
+# Numbers that change from level to level and from launch to launch: each kernel is compiled once for all.
+_VARIABLE = ["height", "width", "side", "u_side", "p_side", "iterations", "tiles"]
+
+
 # Warps
 
 
@@ -32,7 +36,7 @@ def _cubic(t):
     return first, second, 1.0 - first - second - last, last
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARIABLE)
 def linearise(moving, fixed, u, linear, height, width, BLOCK: tl.constexpr):
     """Sample I₁ and its gradient (P, 3, H, W) at x + u, zero outside; ρ(u) = linear₀ + ⟨∇I₁, u⟩."""
     size = height * width
@@ -73,7 +77,7 @@ def _ordered(values, i: tl.constexpr, j: tl.constexpr):
     return values[:i] + (low,) + values[i + 1 : j] + (high,) + values[j + 1 :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARIABLE)
 def median(
     u, state, height, width, side,
     NETWORK: tl.constexpr, MIDDLE: tl.constexpr, SIDE: tl.constexpr, TESTED: tl.constexpr,
@@ -123,7 +127,7 @@ def _iteration(
     return u1, u2, p11, p12, p21, p22
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARIABLE)
 def iterate(
     u, p, linear, damping, state, changes,
     height, width, u_side, p_side, iterations,
@@ -208,7 +212,7 @@ def iterate(
 # The stop test
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARIABLE)
 def schedule(
     state, changes, tiles, iterations, stop,
     START: tl.constexpr, MEDIAN: tl.constexpr, HALO: tl.constexpr,

@@ -47,8 +47,8 @@ create = TVL1Torch
 
 
 def devices() -> list[str]:
-    """Where it can run here, the fastest first."""
-    return [*_devices.gpus(), "cpu"]
+    """Where it can run here; the first is taken where none is named."""
+    return [*_devices.gpus(), "cpu", *_devices.apple()]
 
 
 def level(

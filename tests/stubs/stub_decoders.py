@@ -30,6 +30,13 @@ class BadVideo(Video):
                 raise LookupError("quite unexpected")
 
 
+class SmallBatches(Video):
+    """Gives its frames a few at a time, so that a small video has many windows."""
+
+    def frames(self, resize: Any, batch_pixels: int = 3 * 40 * 56) -> Any:
+        return super().frames(resize, batch_pixels)
+
+
 class CountingVideo(Video):
     """Leaves a line in a file beside the video whenever it is opened."""
 
