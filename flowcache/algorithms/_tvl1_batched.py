@@ -5,9 +5,8 @@ frame shares between its two pairs, and the way from the coarsest level to the f
 within a level is handed in as a function, because that is what takes the time: `tvl1_torch` has it in
 PyTorch's own operations, `tvl1_triton` in kernels.
 
-Images are float32 (N, H, W) in gray levels and flow is float32 (P, 2, H, W) in pixels. No operation here
-looks across the pictures of a batch, so that a field does not depend on what it was computed with; and
-none waits for the device.
+Images are float32 (N, H, W) in gray levels and flow is float32 (P, 2, H, W) in pixels. As in `_images`,
+no operation looks across the pictures of a batch, and none waits for the device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,11 @@ from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from flowcache.algorithms._images import filtered, gaussian, pairs, resized
 from flowcache.algorithms._tvl1_options import LOCAL_MEAN, WIDEST_EDGE, Options
 
 
@@ -50,12 +49,6 @@ def coarse_to_fine(options: Options, stacks: Sequence[Tensor], step: int, level:
         flow = level(options, image0, image1, damping, flow)
     assert flow is not None  # a pyramid has a level
     return flow
-
-
-def pairs(images: Tensor, lengths: Sequence[int], step: int) -> tuple[Tensor, Tensor]:
-    """The first and the second images of all pairs within stacks of these lengths: (P, H, W) each."""
-    stacks = torch.split(images, list(lengths))
-    return torch.cat([s[:-step] for s in stacks]), torch.cat([s[step:] for s in stacks])
 
 
 def pyramid(options: Options, frames: Tensor) -> list[Tensor]:
@@ -98,39 +91,7 @@ def gradient(images: Tensor, weights: tuple[float, float]) -> tuple[Tensor, Tens
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
     """A Gaussian of width σ pixels over each image, as wide as OpenCV makes it for float images."""
-    radius = (round(8 * sigma + 1) | 1) // 2
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights /= weights.sum()
-    for axis, margins in ((2, (radius, radius, 0, 0)), (1, (0, 0, radius, radius))):
-        size, wide = images.shape[axis], pad(images, margins, "replicate")
-        images = torch.zeros_like(images)
-        for start, weight in enumerate(weights):
-            images.add_(wide.narrow(axis, start, size), alpha=float(weight))
-    return images
-
-
-def resized(images: Tensor, height: int, width: int, scale: float | None = None) -> Tensor:
-    """Bilinear, (…, H, W) → (…, height, width); `scale` is the exact factor, by default the sizes'."""
-    for axis, size in ((images.ndim - 2, height), (images.ndim - 1, width)):
-        length = images.shape[axis]
-        before, after, share = _taps(length, size, scale or size / length, images.device)
-        share = share.view(-1, *[1] * (images.ndim - 1 - axis))
-        images = torch.lerp(
-            images.index_select(axis, before), images.index_select(axis, after), share
-        )
-    return images
-
-
-@cache  # for good: another stream may still be reading what would be dropped
-def _taps(
-    length: int, size: int, scale: float, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Between which two of `length` samples each of `size` lies, and how near to the second."""
-    where = np.clip((np.arange(size) + 0.5) / scale - 0.5, 0, length - 1)
-    before = np.floor(where).astype(np.int64)
-    after, share = np.minimum(before + 1, length - 1), (where - before).astype(np.float32)
-    before_, after_, share_ = (torch.from_numpy(a).to(device) for a in (before, after, share))
-    return before_, after_, share_
+    return filtered(images, gaussian(sigma, (round(8 * sigma + 1) | 1) // 2))
 
 
 # Medians
