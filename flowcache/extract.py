@@ -199,9 +199,9 @@ def extract_folder(
     summary = Summary(ignored=ignored)
     pool = DevicePool(cache.recipe, devices, on_note) if devices else None
     with cache.writing(), _backend(backend, scheduler), pool or nullcontext():
-        options = (cache.recipe, keep_partial, decode, timeout, pool, report)
+        how = _How(cache.recipe, keep_partial, decode, timeout, pool, report)
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-        done = parallel(joblib.delayed(_run)(job, *options) for job in todo)
+        done = parallel(joblib.delayed(_run)(job, how) for job in todo)
         try:
             for outcome in chain(clashes, done):
                 summary.outcomes.append(outcome)
@@ -229,21 +229,30 @@ def _plan(root: Path, videos: Sequence[Path], cache: FlowCache) -> tuple[list[Jo
     return sorted(todo.values(), key=lambda j: -j.video.stat().st_size), clashes
 
 
-def _run(
-    job: Job,
-    recipe: Recipe,
-    keep_partial: bool,
-    decode: Decoder,
-    timeout: float,
-    pool: DevicePool | None,
-    on_progress: OnProgress | None,
-) -> Outcome:
+@dataclass(frozen=True)
+class _How:
+    """What all jobs of an extraction have in common; see `extract_folder`."""
+
+    recipe: Recipe
+    keep_partial: bool
+    decode: Decoder
+    timeout: float
+    pool: DevicePool | None
+    on_progress: OnProgress | None
+
+
+def _run(job: Job, how: _How) -> Outcome:
     """One job from beginning to end; never raises, whatever the video does."""
     try:
-        if kept := _still_valid(job, recipe, keep_partial):
+        if kept := _still_valid(job, how.recipe, how.keep_partial):
             return Outcome(job, "kept", kept.fields, kept.partial)
         job.entry.unlink(missing_ok=True)
-        info = _isolated(job, recipe, keep_partial, decode, timeout, pool, on_progress)
+        try:
+            info = _isolated(job, how)
+        except (
+            DeviceLostError
+        ):  # perhaps another video's doing; if it is this one's, it happens again
+            info = _isolated(job, how)
         return Outcome(job, "done", info.fields, info.partial)
     except UnusableDeviceError:  # not of this video alone
         raise
@@ -251,31 +260,17 @@ def _run(
         return _failure(job, error)
 
 
-def _isolated(
-    job: Job,
-    recipe: Recipe,
-    keep_partial: bool,
-    decode: Decoder,
-    timeout: float,
-    pool: DevicePool | None,
-    on_progress: OnProgress | None,
-) -> EntryInfo:
-    """`extract_video` in a process of its own, again where the device's process ends meanwhile."""
+def _isolated(job: Job, how: _How) -> EntryInfo:
+    """`extract_video` in a process of its own."""
 
     def report(progress: tuple[int, int]) -> None:
-        if on_progress:
-            on_progress(job, *progress)
+        if how.on_progress:
+            how.on_progress(job, *progress)
 
-    def attempt() -> EntryInfo:
-        with pool.lent() if pool else nullcontext() as address:
-            given = (job, recipe, keep_partial, decode, address)
-            info: EntryInfo = isolate.run(extract_video, *given, timeout=timeout, on_report=report)
-            return info
-
-    try:
-        return attempt()
-    except DeviceLostError:  # perhaps another video's doing; if it is this one's, it happens again
-        return attempt()
+    with how.pool.lent() if how.pool else nullcontext() as address:
+        given = (job, how.recipe, how.keep_partial, how.decode, address)
+        info: EntryInfo = isolate.run(extract_video, *given, timeout=how.timeout, on_report=report)
+        return info
 
 
 def _failure(job: Job, error: Exception) -> Outcome:

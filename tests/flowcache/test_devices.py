@@ -1,6 +1,8 @@
 """Which device is taken, and what is said where it is not."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -156,3 +158,16 @@ def test_a_recipe_is_carried_out_by_its_equal_where_its_own_has_no_device(machin
     assert here == recipe("tvl1", {"profile": "fast", "lambda": 0.2})
     for_cpu = recipe("dis")
     assert for_this_machine(for_cpu) == for_cpu
+
+
+def test_a_user_without_a_gpu_never_notices(root):
+    if devices._has_gpu_driver():
+        pytest.skip("there may be a GPU here")
+    code = (
+        "import sys; from flowcache.devices import choose; print(choose('tvl1', {}, 'auto').devices, "
+        "[m for m in ('torch', 'triton') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=root, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "() []", "")
