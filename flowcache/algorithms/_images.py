@@ -50,7 +50,12 @@ def filtered_along(
 
 
 def resized(images: Tensor, height: int, width: int, scale: float | None = None) -> Tensor:
-    """Bilinear, (…, H, W) → (…, height, width); `scale` is the exact factor, by default the sizes'."""
+    """Bilinear, (…, H, W) → (…, height, width); `scale` is the exact factor, by default the sizes'.
+
+    As in OpenCV, pictures that have the size already stay as they are, whatever the factor.
+    """
+    if images.shape[-2:] == (height, width):
+        return images
     for axis, size in ((images.ndim - 2, height), (images.ndim - 1, width)):
         length = images.shape[axis]
         before, after, share = _taps(length, size, scale or size / length, images.device)

@@ -71,9 +71,12 @@ def linearised(image0: Tensor, moving: Tensor, u: Tensor) -> tuple[Tensor, Tenso
     """
     height, width = image0.shape[1:]
     x, y = (torch.arange(n, device=u.device, dtype=u.dtype) for n in (width, height))
-    # grid_sample counts from −1 at the outer edge of the first pixel to 1 at that of the last.
+    # grid_sample counts from −1 at the outer edge of the first pixel to 1 at that of the last. Only with
+    # sides of powers of two is nothing rounded on the way, so that what does not move stays in its place.
+    high, wide = (1 << (n - 1).bit_length() for n in (height, width))
+    moving = pad(moving, (0, wide - width, 0, high - height))
     where = torch.stack(
-        [(2 * (u[:, 0] + x) + 1) / width - 1, (2 * (u[:, 1] + y[:, None]) + 1) / height - 1], -1
+        [(2 * (u[:, 0] + x) + 1) / wide - 1, (2 * (u[:, 1] + y[:, None]) + 1) / high - 1], -1
     )
     warped = grid_sample(moving, where, "bicubic", "zeros", align_corners=False)
     grad = warped[:, 1:]

@@ -6,6 +6,13 @@ import made_entries as entries
 import made_videos as made
 import numpy as np
 import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_each():
+    # The tests run side by side, and their frames are too small to be divided.
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

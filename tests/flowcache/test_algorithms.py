@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from flowcache import algorithms, plugins
-from flowcache.types import FlowStack
+from flowcache.types import FlowCacheError, FlowStack
 
 pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 NAMES = plugins.names(algorithms)
-every_algorithm = pytest.mark.parametrize("name", NAMES)
+MODULES = {name: plugins.module(algorithms, name) for name in NAMES}
+# One that has `devices` runs on them alone, and there may be none here.
+ABLE = [n for n in NAMES if not hasattr(MODULES[n], "devices") or MODULES[n].devices()]
+every_algorithm = pytest.mark.parametrize("name", ABLE)
 INNER = np.s_[..., 14:-14, 14:-14]
 HEIGHT, WIDTH = 72, 88
 
@@ -170,7 +173,7 @@ def try_sizes(root, name, heights, widths, options=None, memory="0"):
     run = subprocess.run(
         [sys.executable, "-c", TRY_SIZES, name, repr(heights), repr(widths), repr(options or {})],
         cwd=root,
-        env={**os.environ, "MALLOC_PERTURB_": memory},
+        env={**os.environ, "MALLOC_PERTURB_": memory, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -219,18 +222,31 @@ def test_dis_never_crashes_on_small_frames_whatever_its_options(root, options):
 # Options
 
 
-@every_algorithm
-def test_it_is_frozen_keyword_only_and_picklable(create, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_frozen_keyword_only_and_picklable_also_where_it_cannot_run(create, name):
     algorithm = create(name)
     field = dataclasses.fields(algorithm)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(algorithm, field, getattr(algorithm, field))
     with pytest.raises(TypeError):
         type(algorithm)(getattr(algorithm, field))
+    assert pickle.loads(pickle.dumps(algorithm)) == algorithm
+
+
+@every_algorithm
+def test_what_was_pickled_gives_the_same_flow(create, name):
+    algorithm = create(name)
     algorithm(pair(1, 0))  # whatever it keeps from this must not hinder it
     again = pickle.loads(pickle.dumps(algorithm))
     assert again == algorithm
     np.testing.assert_array_equal(again(pair(1, 0)).data, algorithm(pair(1, 0)).data)
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*ABLE}))
+def test_one_that_cannot_run_here_says_so_in_one_sentence(create, name):
+    with pytest.raises(FlowCacheError, match=f"^{name} needs ") as caught:
+        create(name)(pair(1, 0))
+    assert "\n" not in str(caught.value)
 
 
 @every_algorithm
@@ -257,9 +273,12 @@ SPECIAL = {
     ("tvl1_opencv", "outer_iterations"): 1,
     ("dis", "gradient_descent_iterations"): 2,
 }
+# An algorithm's form for devices has its options, and finds the same flow.
+FORMS = {n: n.rpartition("_")[0] for n in ABLE if n.endswith(("_torch", "_triton"))}
+SPECIAL |= {(f, o): v for f, base in FORMS.items() for (n, o), v in SPECIAL.items() if n == base}
 OPTIONS = [
     (name, option, default)
-    for name in NAMES
+    for name in ABLE
     for option, default in plugins.public_options(plugins.create(algorithms, name)).items()
 ]
 
@@ -295,6 +314,7 @@ MIDDLEBURY = {
     "farneback": {"RubberWhale": 0.327, "Grove2": 0.492, "Urban2": 1.51, "Venus": 1.44},
     "dis": {"RubberWhale": 0.223, "Grove2": 0.324, "Urban2": 0.65, "Venus": 0.391},
 }
+MIDDLEBURY |= {form: MIDDLEBURY[base] for form, base in FORMS.items() if base in MIDDLEBURY}
 
 
 @pytest.mark.parametrize(
