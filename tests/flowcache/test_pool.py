@@ -1,7 +1,6 @@
 """Extraction by the process of a device, which is the CPU here: the same but for who computes."""
 
 import contextlib
-import threading
 from pathlib import Path
 
 import made_videos as made
@@ -42,15 +41,6 @@ def folder(tmp_path):
     ):
         made.write_video(root / name, made.moving_scene(frames, *size, 1.0 + i, -0.5, seed=i))
     return root
-
-
-def server_processes():
-    """The children that listen at an address of their own."""
-    listening = []
-    for child in psutil.Process().children():
-        if any(c.laddr and not c.raddr for c in child.net_connections("unix")):
-            listening.append(child)
-    return listening
 
 
 def contents(cache):
@@ -133,41 +123,25 @@ def test_a_broken_video_is_named_and_its_beginning_can_be_kept(folder, tmp_path,
 
 
 def test_a_device_whose_process_dies_is_started_again_and_nothing_is_lost(folder, tmp_path, quick):
-    here = FlowCache.create(tmp_path / "here", quick())
+    (folder / "run/a.avi").rename(folder / "run/once.avi")
+    here, there = (FlowCache.create(tmp_path / name, quick()) for name in ("here", "there"))
     extract_folder(folder, here, jobs=1)
-    notes, killed = [], threading.Event()
-
-    def kill_once(*_):
-        if not killed.is_set():
-            killed.set()
-            (server,) = server_processes()
-            server.kill()
-
-    there = FlowCache.create(tmp_path / "there", quick())
+    notes = []
     summary = extract_folder(
-        folder,
-        there,
-        jobs=2,
-        devices=["cpu"],
-        decode=stubs.SmallBatches,
-        on_progress=kill_once,
-        on_note=notes.append,
+        folder, there, jobs=2, devices=["cpu"], decode=stubs.DeadlyVideo, on_note=notes.append
     )
-    assert killed.is_set()
     assert not summary.failures
     assert notes == ["cpu is started again: the process died of SIGKILL"]
     assert_same(there, here)
 
 
 def test_a_video_that_ends_the_devices_process_again_and_again_is_given_up(folder, tmp_path, quick):
-    def kill(*_):
-        for server in server_processes():
-            server.kill()
-
+    (folder / "run/a.avi").rename(folder / "run/always.avi")
     cache = FlowCache.create(tmp_path / "cache", quick())
-    summary = extract_folder(folder / "run", cache, jobs=1, devices=["cpu"], on_progress=kill)
-    assert [o.kind for o in summary.outcomes] == ["crashed", "crashed"]
-    assert "the process that computes flow on the device has ended" in summary.failures[0].reason
+    summary = extract_folder(folder, cache, jobs=1, devices=["cpu"], decode=stubs.DeadlyVideo)
+    (failure,) = summary.failures
+    assert (failure.job.name, failure.kind) == ("run/always.avi", "crashed")
+    assert "the process that computes flow on the device has ended" in failure.reason
 
 
 def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypatch):
@@ -176,7 +150,7 @@ def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypa
     cache = FlowCache.create(tmp_path / "cache", quick())
     extract_folder(folder, cache, jobs=2, devices=["cpu"])
     assert list((tmp_path / "temporary").iterdir()) == []
-    assert server_processes() == []
+    assert stubs.device_processes(psutil.Process()) == []
 
 
 @pytest.mark.parametrize("backend", ["loky", "dask"])
@@ -194,7 +168,7 @@ def test_videos_are_shared_out_between_the_devices(quick):
                 assert third in (first, second)
         with pool.lent() as again:
             assert again in (first, second)
-        assert len(server_processes()) == 2
+        assert len(stubs.device_processes(psutil.Process())) == 2
     isolate.kill_all()
 
 

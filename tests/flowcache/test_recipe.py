@@ -9,16 +9,28 @@ from flowcache.recipe import FORMAT_VERSION, Recipe
 from flowcache.types import FlowCacheError
 
 
-@pytest.mark.parametrize("name", plugins.names(algorithms))
+def has_version(name):
+    """Not where what computes is not installed."""
+    try:
+        return bool(plugins.create(algorithms, name).version)
+    except FlowCacheError:
+        return False
+
+
+NAMES = [name for name in plugins.names(algorithms) if has_version(name)]
+every_algorithm = pytest.mark.parametrize("name", NAMES)
+
+
+@every_algorithm
 def test_a_recipe_records_every_option_and_the_version_and_rebuilds_the_algorithm(recipe, name):
     made = recipe(name)
     fields = {f.name.removesuffix("_") for f in dataclasses.fields(made.create_algorithm())}
     assert set(made.options) == fields
-    assert cv2.__version__ in made.algorithm_version
+    assert made.algorithm_version == plugins.create(algorithms, name).version
     assert made.create_algorithm() == plugins.create(algorithms, name)
 
 
-@pytest.mark.parametrize("name", plugins.names(algorithms))
+@every_algorithm
 def test_a_recipe_survives_json(recipe, name):
     made = recipe(name, frame_step=3, size="340x256", bound=15.5, jpeg_quality=75)
     text = made.to_json()

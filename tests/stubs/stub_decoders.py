@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from flowcache.types import FlowCacheError
 from flowcache.video import Video
 
@@ -35,6 +37,28 @@ class SmallBatches(Video):
 
     def frames(self, resize: Any, batch_pixels: int = 3 * 40 * 56) -> Any:
         return super().frames(resize, batch_pixels)
+
+
+class DeadlyVideo(SmallBatches):
+    """Kills the process of the device, once or always, as its file's name says."""
+
+    def frames(self, *args: Any, **options: Any) -> Any:
+        name, killed = Path(self.path).name, Path(self.path).with_suffix(".killed")
+        for number, batch in enumerate(super().frames(*args, **options)):
+            if number == 1 and ("always" in name or ("once" in name and not killed.exists())):
+                killed.touch()
+                for server in device_processes(psutil.Process().parent()):
+                    server.kill()
+            yield batch
+
+
+def device_processes(parent: psutil.Process) -> list[psutil.Process]:
+    """The children that listen at an address of their own."""
+    return [
+        child
+        for child in parent.children()
+        if any("twostream-" in str(c.laddr) for c in child.net_connections("unix"))
+    ]
 
 
 class CountingVideo(Video):
