@@ -10,8 +10,9 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from queue import Empty, Queue, SimpleQueue
-from threading import Thread
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Semaphore, Thread
 from typing import Any, cast
 
 from flowcache.recipe import Recipe
@@ -19,11 +20,10 @@ from flowcache.sources import ANSWER, REQUEST, receive
 from flowcache.types import Codes, DeviceAlgorithm, FlowCacheError, Session
 
 READY = "ready"
+Report = Callable[[tuple[str, str]], None]
 
 
-def serve(
-    address: str, recipe: Recipe, device: str, report: Callable[[tuple[str, str]], None]
-) -> None:
+def serve(address: str, recipe: Recipe, device: str, report: Report) -> None:
     """Answer at an address until the process is ended.
 
     Reports READY when it can be connected to, ("note", …) with what a user should know, and ("failed",
@@ -36,10 +36,10 @@ def serve(
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(address)
         listener.listen(128)
-        _in_thread(lambda: _accept(listener, session, requests), report)
-        # One batch is computed while the one before it is on its way back.
-        started: Queue[Any] = Queue(maxsize=1)
-        _in_thread(lambda: _finish(started), report)
+        _in_thread(partial(_accept, listener, session, requests, report), report)
+        started: SimpleQueue[Any] = SimpleQueue()
+        another = Semaphore(1)
+        _in_thread(partial(_finish, started, another), report)
         report((READY, device))
         for batch in _batches(requests, session):
             try:
@@ -49,6 +49,7 @@ def serve(
                     request.client.answers.put(str(error))
             else:
                 started.put((batch, finish))
+                another.acquire()  # two are under way at most; meanwhile more requests come in
     except BaseException as error:
         _fail(error, report)
 
@@ -93,11 +94,13 @@ class _Request:
     stack: Any
 
 
-def _accept(listener: socket.socket, session: Session, requests: "SimpleQueue[_Request]") -> None:
+def _accept(
+    listener: socket.socket, session: Session, requests: "SimpleQueue[_Request]", report: Report
+) -> None:
     while True:
         client = _Client(listener.accept()[0])
-        Thread(target=client.read, args=(session, requests), daemon=True).start()
-        Thread(target=client.write, daemon=True).start()
+        _in_thread(partial(client.read, session, requests), report)
+        _in_thread(client.write, report)
 
 
 def _batches(requests: "SimpleQueue[_Request]", session: Session) -> Iterator[list[_Request]]:
@@ -122,14 +125,16 @@ def _batches(requests: "SimpleQueue[_Request]", session: Session) -> Iterator[li
         yield batch
 
 
-def _finish(started: "Queue[Any]") -> None:
+def _finish(started: "SimpleQueue[Any]", another: Semaphore) -> None:
     while True:
         batch, finish = started.get()
-        for request, answer in zip(batch, finish(), strict=True):
+        answers = finish()
+        another.release()
+        for request, answer in zip(batch, answers, strict=True):
             request.client.answers.put(answer)
 
 
-def _in_thread(work: Callable[[], None], report: Callable[[tuple[str, str]], None]) -> None:
+def _in_thread(work: Callable[[], None], report: Report) -> None:
     def run() -> None:
         try:
             work()
@@ -139,7 +144,7 @@ def _in_thread(work: Callable[[], None], report: Callable[[tuple[str, str]], Non
     Thread(target=run, daemon=True).start()
 
 
-def _fail(error: BaseException, report: Callable[[tuple[str, str]], None]) -> None:
+def _fail(error: BaseException, report: Report) -> None:
     """End the process: after an error of the device nothing that it computes can be trusted."""
     if not isinstance(error, FlowCacheError):
         traceback.print_exception(error)

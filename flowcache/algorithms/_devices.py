@@ -13,6 +13,7 @@ from flowcache.types import Codes, FlowCacheError, FlowStack, Quantizing, UInt8,
 
 # Of all pairs that are computed at once: 192 of 340x256 fill any GPU, and 6 a processor's cache.
 _PIXELS_ON_GPU, _PIXELS_ON_CPU = 192 * 340 * 256, 6 * 340 * 256
+_MOST_PAIRS = 4096  # however small the frames are: a GPU counts its programs to 65535 along an axis
 
 
 class Solver(Protocol):
@@ -70,7 +71,7 @@ class DeviceSession:
 
     def room(self, height: int, width: int) -> int:
         """How many pairs of frames of this size are computed at once."""
-        return max(1, self._pixels // (height * width))
+        return min(max(1, self._pixels // (height * width)), _MOST_PAIRS)
 
     def start(
         self, stacks: Sequence[Tensor], step: int

@@ -80,9 +80,10 @@ def test_frames_of_which_no_pair_fits_are_refused_in_a_sentence():
         session(Differences(fits=0)).start([numbered(3)], 1)
 
 
-def test_the_room_is_never_less_than_a_pair():
+def test_the_room_is_never_less_than_a_pair_nor_more_than_a_launch_can_have():
     assert session(Differences()).room(10_000, 10_000) == 1
     assert session(Differences()).room(256, 340) == 6
+    assert session(Differences()).room(1, 1) == 4096
 
 
 @pytest.mark.parametrize("quantizer", [QUANTIZER, Quantizer(bound=20, step=20 / 127),
