@@ -24,6 +24,11 @@ class Solver(Protocol):
         ...
 
 
+def pytorch() -> str:
+    """Its name and version, without the device that it was built for."""
+    return f"PyTorch {torch.__version__.partition('+')[0]}"
+
+
 def gpus() -> list[str]:
     """Which GPUs PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())]

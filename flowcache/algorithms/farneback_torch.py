@@ -8,7 +8,6 @@ borders and the constants are OpenCV's, and so is the flow, but for rounding.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ class FarnebackTorch(Options):
     @property
     def version(self) -> str:
         """Our program's and PyTorch's."""
-        return f"1, PyTorch {version('torch').partition('+')[0]}"
+        return f"1, {_devices.pytorch()}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields, on the first of `devices`."""

@@ -7,7 +7,6 @@ devices with many cores; `tvl1_triton` computes the same in far fewer passes ove
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ class TVL1Torch(Options):
     @property
     def version(self) -> str:
         """Our program's and PyTorch's."""
-        return f"1, PyTorch {version('torch').partition('+')[0]}"
+        return f"1, {_devices.pytorch()}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields, any size, on the first of `devices`."""

@@ -196,24 +196,11 @@ def test_what_does_not_move_has_no_flow(profile, shape):
 
 
 @every_profile
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 1), (1, 2), (2, 1), (1, 50), (50, 1), (3, 3), (7, 100), (15, 15), (17, 16), (127, 129)],
-    ids=str,
-)  # fmt: skip
-@pytest.mark.parametrize("kind", ["noise", "black to white", "half black", "steps"])
+@pytest.mark.parametrize("shape", made.ODD_SIZES, ids=str)
+@pytest.mark.parametrize("kind", made.HARD_CASES)
 def test_every_size_and_content_gives_finite_flow_of_bounded_length(profile, shape, kind):
-    height, width = shape
-    y, x = np.mgrid[:height, :width]
-    random = np.random.default_rng(height * 1000 + width)
-    first, second = {
-        "noise": random.integers(0, 256, (2, height, width)),
-        "black to white": (np.zeros(shape), np.full(shape, 255)),
-        "half black": (255 * (x < width / 2), 255 * (y < height / 2)),
-        "steps": (x // 5 % 2 * 255, (x + 3) // 5 % 2 * 255),
-    }[kind]
-    found = flow(np.stack([first, second]).astype(np.uint8), profile=profile)
-    assert found.shape == (1, 2, height, width)
+    found = flow(made.hard_case(kind, *shape), profile=profile)
+    assert found.shape == (1, 2, *shape)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 3 * max(shape) + 50
 

@@ -102,6 +102,25 @@ def moving_scene(
     return np.rint(np.stack(stack)).astype(np.uint8)
 
 
+ODD_SIZES = [
+    *((1, 1), (1, 2), (2, 1), (1, 50), (50, 1), (3, 3), (7, 100), (15, 15), (17, 16), (127, 129))
+]
+HARD_CASES = ["noise", "black to white", "half black", "steps"]
+
+
+def hard_case(kind: str, height: int, width: int) -> np.ndarray:
+    """Two frames between which there is no honest motion: uint8 (2, H, W)."""
+    y, x = np.mgrid[:height, :width]
+    random = np.random.default_rng(height * 1000 + width)
+    first, second = {
+        "noise": random.integers(0, 256, (2, height, width)),
+        "black to white": (np.zeros((height, width)), np.full((height, width), 255)),
+        "half black": (255 * (x < width / 2), 255 * (y < height / 2)),
+        "steps": (x // 5 % 2 * 255, (x + 3) // 5 % 2 * 255),
+    }[kind]
+    return np.stack([first, second]).astype(np.uint8)
+
+
 def numbered_frames(count: int, height: int = 48, width: int = 72) -> np.ndarray:
     """uint8 (T, H, W, 3); frame t shows t in binary, as six columns that are dark or bright."""
     frames = np.empty((count, height, width, 3), np.uint8)
