@@ -6,6 +6,7 @@ Their files import PyTorch and are imported only where there may be a device.
 """
 
 import ctypes
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ def choose(
 
     Raises FlowCacheError where the device is not here, or not for this algorithm and these options.
     """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise FlowCacheError(f"--device {device} is none: write auto, cpu, cuda, cuda:1 or mps")
     forms = _forms(algorithm)
     if device != "auto":
         if device == "cpu" and algorithm not in forms:
@@ -68,9 +71,15 @@ def choose(
 
 
 def for_this_machine(recipe: Recipe) -> Recipe:
-    """The recipe, or with its algorithm's form for the CPU where its own has no device here."""
+    """The recipe, or with its algorithm's form for the CPU where its own cannot be repeated here.
+
+    That is where it has no device, or is of another version.
+    """
     base = _base(recipe.algorithm)
-    if base == recipe.algorithm or _devices_of(recipe.algorithm):
+    if base == recipe.algorithm:
+        return recipe
+    own = plugins.create(algorithms, recipe.algorithm, **recipe.options)
+    if _devices_of(recipe.algorithm) and own.version == recipe.algorithm_version:
         return recipe
     plugin = plugins.create(algorithms, base, **recipe.options)
     return replace(
@@ -93,8 +102,8 @@ def _on(device: str, forms: Sequence[str], options: Mapping[str, Any]) -> Choice
             return Choice(form, given, usable)
     raise FlowCacheError(
         f"{' or '.join(forms)} needs the device {device}, and PyTorch finds "
-        f"{', '.join(sorted(found)) or 'none'} here: a GPU needs its driver, and a PyTorch that was "
-        "built for it"
+        f"{', '.join(sorted(found)) or 'none for it'} here: use {_base(forms[0])} with --device cpu, or "
+        "install the GPU's driver and a PyTorch that was built for it"
     )
 
 
@@ -136,8 +145,7 @@ def _only_of(algorithm: str, options: Mapping[str, Any], form: str) -> list[str]
 
 def _has_gpu_driver() -> bool:
     """Whether there may be a GPU of CUDA's or ROCm's; quick, and without PyTorch."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        with suppress(OSError):
-            ctypes.CDLL(name)
-            return True
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
+        return True
     return Path("/dev/kfd").exists()

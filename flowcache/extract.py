@@ -193,11 +193,11 @@ def extract_folder(
     report = on_progress if backend == "threading" else None
     if devices and backend != "threading":
         raise FlowCacheError(
-            f"the {backend} backend and {', '.join(devices)} do not go together: use --device cpu, or "
-            "--backend threading"
+            f"the {backend} backend works elsewhere and {', '.join(devices)} is here: use --backend "
+            "threading, or an algorithm for the CPU"
         )
     summary = Summary(ignored=ignored)
-    pool = DevicePool(cache.recipe, devices, on_note) if devices else None
+    pool = DevicePool(cache.recipe, devices, timeout, on_note) if devices else None
     with cache.writing(), _backend(backend, scheduler), pool or nullcontext():
         how = _How(cache.recipe, keep_partial, decode, timeout, pool, report)
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
@@ -208,6 +208,8 @@ def extract_folder(
                 if on_outcome:
                     on_outcome(outcome)
         finally:
+            if pool:
+                pool.close()
             isolate.kill_all()
         _write_failures(cache.root / "failures.csv", summary.failures)
     summary.seconds = time.monotonic() - start
@@ -242,17 +244,16 @@ class _How:
 
 
 def _run(job: Job, how: _How) -> Outcome:
-    """One job from beginning to end; never raises, whatever the video does."""
+    """One job from beginning to end; raises only where no device works, whatever the video does."""
     try:
         if kept := _still_valid(job, how.recipe, how.keep_partial):
             return Outcome(job, "kept", kept.fields, kept.partial)
         job.entry.unlink(missing_ok=True)
         try:
             info = _isolated(job, how)
-        except (
-            DeviceLostError
-        ):  # perhaps another video's doing; if it is this one's, it happens again
-            info = _isolated(job, how)
+        except DeviceLostError:
+            # Perhaps another video's doing. Alone with the device it must be its own.
+            info = _isolated(job, how, alone=True)
         return Outcome(job, "done", info.fields, info.partial)
     except UnusableDeviceError:  # not of this video alone
         raise
@@ -260,14 +261,14 @@ def _run(job: Job, how: _How) -> Outcome:
         return _failure(job, error)
 
 
-def _isolated(job: Job, how: _How) -> EntryInfo:
+def _isolated(job: Job, how: _How, alone: bool = False) -> EntryInfo:
     """`extract_video` in a process of its own."""
 
     def report(progress: tuple[int, int]) -> None:
         if how.on_progress:
             how.on_progress(job, *progress)
 
-    with how.pool.lent() if how.pool else nullcontext() as address:
+    with how.pool.lent(alone=alone) if how.pool else nullcontext() as address:
         given = (job, how.recipe, how.keep_partial, how.decode, address)
         info: EntryInfo = isolate.run(extract_video, *given, timeout=how.timeout, on_report=report)
         return info

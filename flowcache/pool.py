@@ -14,100 +14,174 @@ from flowcache.sources import DeviceLostError
 from flowcache.types import FlowCacheError
 
 _LAST_WORDS = 30.0  # seconds after which a process that hung up should have ended
+_LONGEST_ADDRESS = 90  # characters; some 107 is the system's limit
+_ENDED = "the extraction has ended"
+_FRUITLESS = 5  # so often a device's process may end before a single video was done
 
 
 class UnusableDeviceError(FlowCacheError):
-    """A device that does not compute; no video can be done with it."""
+    """No device computes; no video can be done."""
 
 
 class DevicePool:
     """One process for each device, started when first needed; videos are shared out between them.
 
-    `on_note` is told in words what a user should know.
+    A process that ends is started again; a device that cannot be used is left out. `timeout`: seconds
+    that a batch may take. `on_note` is told in words what a user should know.
     """
 
     def __init__(
-        self, recipe: Recipe, devices: Sequence[str], on_note: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        devices: Sequence[str],
+        timeout: float,
+        on_note: Callable[[str], None],
     ) -> None:
-        self._recipe, self._devices, self._on_note = recipe, devices, on_note
-        self._lock, self._started = threading.Lock(), 0
+        self._recipe, self._devices, self._timeout = recipe, devices, timeout
+        self._on_note = on_note
+        self._changed = threading.Condition()
+        self._processes: list[_Process] | None = None
+        self._started = self._fruitless = 0
+        self._closed, self._refusal = False, ""
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="twostream-")
-        self._processes: list[_Process] = []
+        short = len(tempfile.gettempdir()) < _LONGEST_ADDRESS - 30
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="twostream-", dir=None if short else "/tmp"
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
         self._folder.cleanup()
 
-    @contextmanager
-    def lent(self) -> Iterator[str]:
-        """The address of the process with the least to do; one that has ended is started again.
+    def close(self) -> None:
+        """Start no process any more."""
+        self._closed = True
 
-        Raises UnusableDeviceError where it cannot be.
+    @contextmanager
+    def lent(self, *, alone: bool = False) -> Iterator[str]:
+        """The address of the process with the least to do, or of one that does nothing else meanwhile.
+
+        Raises UnusableDeviceError where there is none; DeviceLostErrors that pass get the reason.
         """
-        with self._lock:
-            process = self._least_busy()
-            process.users += 1
+        with self._changed:
+            process = self._borrow(alone)
         try:
             yield process.address
+            self._fruitless = 0
         except DeviceLostError:
             process.ended.wait(_LAST_WORDS)  # else it would be lent again before that is known
-            raise
+            reason = process.reason or "it hung up"
+            raise DeviceLostError(f"the process of {process.device} ended: {reason}") from None
         finally:
-            with self._lock:
+            with self._changed:
                 process.users -= 1
+                if alone:
+                    process.alone = False
+                self._changed.notify_all()
 
-    def _least_busy(self) -> "_Process":
-        if not self._processes:
+    def _borrow(self, alone: bool) -> "_Process":
+        if self._processes is None:
             self._processes = [self._start(device) for device in self._devices]
-            for process in self._processes:
-                process.wait()
-        process = min(self._processes, key=lambda p: p.users)
-        if process.reason:
-            self._on_note(f"{process.device} is started again: {process.reason}")
-            place = self._processes.index(process)
-            self._processes[place] = process = self._start(process.device)
-            process.wait()
-        return process
+            self._wait_for_all()
+        while True:
+            while self._processes and all(p.alone for p in self._processes):
+                self._wait()
+            if not self._processes:
+                raise UnusableDeviceError(self._refusal)
+            free = [process for process in self._processes if not process.alone]
+            process = min(free, key=lambda p: p.users)
+            process.alone = alone
+            while alone and process.users:
+                self._wait()
+            if not process.reason:
+                process.users += 1
+                return process
+            self._replace(process)
+
+    def _wait(self) -> None:
+        """Until something has changed, or has been closed, which nobody tells."""
+        self._changed.wait(1.0)
+        if self._closed:
+            raise UnusableDeviceError(_ENDED)
+
+    def _replace(self, process: "_Process") -> None:
+        """Another process for the same device."""
+        assert self._processes is not None
+        self._fruitless += 1
+        if self._fruitless > _FRUITLESS * len(self._devices):
+            raise UnusableDeviceError(
+                f"{process.device} cannot be used: its process ended {_FRUITLESS} times before a "
+                f"video was done: {process.reason}"
+            )
+        self._on_note(f"{process.device} is started again: {process.reason}")
+        self._processes.remove(process)
+        self._processes.append(self._start(process.device))
+        self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
+        """Leave out those that cannot be used."""
+        assert self._processes is not None
+        for process in list(self._processes):
+            process.started.wait()
+            if process.ready:
+                continue
+            self._processes.remove(process)
+            self._refusal = f"{process.device} cannot be used: {process.reason}"
+            if not self._processes:
+                raise UnusableDeviceError(self._refusal)
+            self._on_note(f"{self._refusal}; going on without it")
 
     def _start(self, device: str) -> "_Process":
+        if self._closed:
+            raise UnusableDeviceError(_ENDED)
         self._started += 1
         address = Path(self._folder.name) / str(self._started)
-        return _Process(self._recipe, device, str(address), self._on_note)
+        return _Process(self._recipe, device, str(address), self._timeout, self._on_note)
 
 
 class _Process:
+    """One device's, whose life a thread follows.
+
+    users, alone: how many videos it was lent to, and whether it must not be lent to another.
+    started, ready, ended, reason: it is ready or has ended; and why it ended.
+    """
+
     def __init__(
-        self, recipe: Recipe, device: str, address: str, on_note: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        device: str,
+        address: str,
+        timeout: float,
+        on_note: Callable[[str], None],
     ) -> None:
-        self.device, self.address, self.users = device, address, 0
-        self.reason = ""  # why it has ended
+        self.device, self.address = device, address
+        self.users, self.alone = 0, False
+        self.started, self.ended = threading.Event(), threading.Event()
+        self.ready, self.reason = False, ""
         self._on_note = on_note
-        self._started, self.ended = threading.Event(), threading.Event()
-        threading.Thread(target=self._run, args=(recipe,), daemon=True).start()
+        threading.Thread(target=self._run, args=(recipe, timeout), daemon=True).start()
 
-    def wait(self) -> None:
-        """Until it answers. UnusableDeviceError where it ended instead."""
-        self._started.wait()
-        if self.reason:
-            raise UnusableDeviceError(f"{self.device} cannot be used: {self.reason}")
-
-    def _run(self, recipe: Recipe) -> None:
+    def _run(self, recipe: Recipe, timeout: float) -> None:
         try:
             isolate.run(
-                serve, self.address, recipe, self.device, timeout=None, on_report=self._hear
+                serve,
+                *(self.address, recipe, self.device, timeout),
+                timeout=None,
+                on_report=self._hear,
             )
         except Exception as error:
             self.reason = self.reason or str(error) or type(error).__name__
         finally:
             self.ended.set()
-            self._started.set()
+            self.started.set()
 
     def _hear(self, report: tuple[str, str]) -> None:
         kind, text = report
         if kind == READY:
-            self._started.set()
+            self.ready = True
+            self.started.set()
         elif kind == "failed":
             self.reason = text
         else:

@@ -9,10 +9,11 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Semaphore, Thread
+from threading import Semaphore, Thread, Timer
 from typing import Any, cast
 
 from flowcache.recipe import Recipe
@@ -23,8 +24,8 @@ READY = "ready"
 Report = Callable[[tuple[str, str]], None]
 
 
-def serve(address: str, recipe: Recipe, device: str, report: Report) -> None:
-    """Answer at an address until the process is ended.
+def serve(address: str, recipe: Recipe, device: str, timeout: float, report: Report) -> None:
+    """Answer at an address until the process is ended, or a batch takes more than `timeout` seconds.
 
     Reports READY when it can be connected to, ("note", …) with what a user should know, and ("failed",
     reason) before it ends because of an error.
@@ -32,6 +33,8 @@ def serve(address: str, recipe: Recipe, device: str, report: Report) -> None:
     try:
         algorithm = cast(DeviceAlgorithm, recipe.create_algorithm())
         session = algorithm.on(device, recipe.quantizer, lambda text: report(("note", text)))
+        with _limit(timeout, report):
+            _try(session, recipe.frame_step)
         requests: SimpleQueue[_Request] = SimpleQueue()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(address)
@@ -39,7 +42,7 @@ def serve(address: str, recipe: Recipe, device: str, report: Report) -> None:
         _in_thread(partial(_accept, listener, session, requests, report), report)
         started: SimpleQueue[Any] = SimpleQueue()
         another = Semaphore(1)
-        _in_thread(partial(_finish, started, another), report)
+        _in_thread(partial(_finish, started, another, timeout, report), report)
         report((READY, device))
         for batch in _batches(requests, session):
             try:
@@ -125,13 +128,36 @@ def _batches(requests: "SimpleQueue[_Request]", session: Session) -> Iterator[li
         yield batch
 
 
-def _finish(started: "SimpleQueue[Any]", another: Semaphore) -> None:
+def _try(session: Session, step: int) -> None:
+    """Compute one small pair: what a device cannot do, it cannot do at once, and kernels get compiled."""
+    stack = session.stack((1 + step, 64, 64))
+    stack.numpy()[...] = 0
+    session.start([stack], step)()
+
+
+def _finish(
+    started: "SimpleQueue[Any]", another: Semaphore, timeout: float, report: Report
+) -> None:
     while True:
         batch, finish = started.get()
-        answers = finish()
+        with _limit(timeout, report):
+            answers = finish()
         another.release()
         for request, answer in zip(batch, answers, strict=True):
             request.client.answers.put(answer)
+
+
+@contextmanager
+def _limit(seconds: float, report: Report) -> Iterator[None]:
+    """End the process where the block takes longer: devices can hang."""
+    late = FlowCacheError(f"no progress for {seconds:g} s")
+    timer = Timer(seconds, _fail, [late, report])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _in_thread(work: Callable[[], None], report: Report) -> None:

@@ -56,6 +56,11 @@ class FlowCache:
             )
         return cache
 
+    def discard_if_empty(self) -> None:
+        """Take back `create` where nothing came of it, so that another recipe may have the folder."""
+        if not self.ids():
+            (self.root / _RECIPE_FILE).unlink(missing_ok=True)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """The right to write, held by one extraction at a time; clears what a killed one left."""

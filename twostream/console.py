@@ -12,6 +12,7 @@ from flowcache import plugins
 from flowcache.devices import Choice
 from flowcache.entry import DamagedEntryError
 from flowcache.extract import extract_folder, find_videos
+from flowcache.pool import UnusableDeviceError
 from flowcache.recipe import Recipe
 from flowcache.store import FlowCache
 from flowcache.types import FlowCacheError
@@ -33,16 +34,20 @@ def run_extraction(
     where = ", ".join(choice.devices) or "the CPU"
     _console.print(f"flow on {where}{f', because {choice.reason}' if choice.reason else ''}")
     bytes_of_all = sum(path.stat().st_size for path in files)
-    with ExtractionBar(_console, len(files), bytes_of_all) as bar:
-        summary = extract_folder(
-            videos,
-            cache,
-            devices=choice.devices,
-            on_progress=bar.progressed,
-            on_outcome=bar.finished,
-            on_note=_console.print,
-            **how,
-        )
+    try:
+        with ExtractionBar(_console, len(files), bytes_of_all) as bar:
+            summary = extract_folder(
+                videos,
+                cache,
+                devices=choice.devices,
+                on_progress=bar.progressed,
+                on_outcome=bar.finished,
+                on_note=_console.print,
+                **how,
+            )
+    except UnusableDeviceError:  # nothing was begun
+        cache.discard_if_empty()
+        raise
     speed = summary.fields / max(summary.seconds, 1e-9)
     _console.print(
         f"{summary.count('done')} videos done ({summary.fields} fields, {speed:.0f} a second), "

@@ -46,13 +46,14 @@ class Predictor:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know: of which streams the flow is computed otherwise than trained on."""
-        return [
-            f"the {spec.stream} stream was trained on flow by {spec.recipe.algorithm}, which has no GPU "
-            f"here: {recipe.algorithm} takes its place"
+        """What the user should know: where flow is computed otherwise than it was for training."""
+        notes = [
+            f"trained on flow by {spec.recipe.algorithm} ({spec.recipe.algorithm_version}), which is "
+            f"not to be had here: {recipe.algorithm} takes its place"
             for (_, spec), recipe in zip(self._streams, self._recipes, strict=True)
             if recipe != spec.recipe
         ]
+        return list(dict.fromkeys(notes))
 
     @property
     def names(self) -> list[str]:

@@ -31,7 +31,9 @@ def pytorch() -> str:
 
 def gpus() -> list[str]:
     """Which GPUs PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    # A driver that is too old for this PyTorch is counted all the same.
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"cuda:{i}" for i in range(count)]
 
 
 def apple() -> list[str]:
@@ -84,14 +86,16 @@ class DeviceSession:
         """See `flowcache.types.Session`. FlowCacheError where not even one pair fits the device."""
         stream = next(self._streams)
         with torch.inference_mode(), _current(self._device), _using(stream):
-            moved = [stack.to(self._device, non_blocking=True) for stack in stacks]
-            codes, saturated, valid = (self._to_host(t) for t in self._solve(moved, step))
-            done = stream.record_event() if stream else None
+            codes, saturated, valid = (self._to_host(t) for t in self._solve(stacks, step))
+            new_event: Any = torch.cuda.Event
+            # The thread that waits for a blocking event sleeps.
+            done = stream.record_event(new_event(blocking=True)) if stream else None
         counts = [len(stack) - step for stack in stacks]
 
         def finish() -> list[tuple[Codes, int] | str]:
             if done:
-                done.synchronize()
+                with _current(self._device):
+                    done.synchronize()
             parts = zip(*(torch.split(t, counts) for t in (codes, saturated, valid)), strict=True)
             return [
                 (fields.numpy(), int(over.sum()))
@@ -104,17 +108,22 @@ class DeviceSession:
 
     def _solve(self, stacks: Sequence[Tensor], step: int) -> list[Tensor]:
         """Codes, how many saturated in each field, and whether each is of numbers; in batches."""
+        height, width = stacks[0].shape[1:]
+        pairs = sum(len(stack) - step for stack in stacks)
         while True:
-            room = self.room(*stacks[0].shape[1:])
+            room = self.room(height, width)
             try:
+                moved = [s.to(self._device, non_blocking=self._on_gpu) for s in stacks]
                 results = [
                     quantized(self._solver.solve(batch, step), self._quantizer)
-                    for batch in batches(stacks, step, room)
+                    for batch in batches(moved, step, room)
                 ]
                 return [torch.cat(parts) for parts in zip(*results, strict=True)]
-            except torch.OutOfMemoryError:
-                pass  # what is halved next; here the error still holds the memory that failed
-            self._halve(stacks[0].shape[1], stacks[0].shape[2], room)
+            except RuntimeError as error:  # PyTorch's own kind of it, or Triton's
+                if "out of memory" not in str(error):
+                    raise
+            # Not within the handler: there the error still holds the memory that failed.
+            self._halve(height, width, min(room, pairs))
 
     def _halve(self, height: int, width: int, room: int) -> None:
         size = f"{width}x{height}"
@@ -132,7 +141,7 @@ class DeviceSession:
 
     def _to_host(self, values: Tensor) -> Tensor:
         host = torch.empty(values.shape, dtype=values.dtype, pin_memory=self._on_gpu)
-        return host.copy_(values, non_blocking=True)
+        return host.copy_(values, non_blocking=self._on_gpu)
 
 
 def quantized(flow: Tensor, quantizer: Quantizing) -> tuple[Tensor, Tensor, Tensor]:

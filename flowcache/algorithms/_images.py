@@ -1,7 +1,7 @@
 """What algorithms do to batches of pictures on a device, float32 (N, H, W) or (…, H, W).
 
 None of it looks across the pictures of a batch, so that a field does not depend on what it was computed
-with; and none waits for the device.
+with; and none waits for the device, but the first time that a size is met.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ within a level is handed in as a function, because that is what takes the time: 
 PyTorch's own operations, `tvl1_triton` in kernels.
 
 Images are float32 (N, H, W) in gray levels and flow is float32 (P, 2, H, W) in pixels. As in `_images`,
-no operation looks across the pictures of a batch, and none waits for the device.
+no operation looks across the pictures of a batch, and none waits for the device but where a size is new.
 """
 
 from collections.abc import Iterator, Sequence

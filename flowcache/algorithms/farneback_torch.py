@@ -133,7 +133,8 @@ def equations(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
     left, top = moved_x.floor(), moved_y.floor()
     inside = (left >= 0) & (left < width - 1) & (top >= 0) & (top < height - 1)
     share_x, share_y = moved_x - left, moved_y - top
-    at = (top.clamp(0, max(height - 2, 0)) * width + left.clamp(0, max(width - 2, 0))).long()
+    row, column = top.clamp(0, max(height - 2, 0)).long(), left.clamp(0, max(width - 2, 0)).long()
+    at = row * width + column
     flat = second.flatten(2)
     last = flat.shape[2] - 1
 
@@ -165,12 +166,11 @@ def equations(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
 
 @cache
 def _trust(size: int, device: torch.device) -> Tensor:
-    distance = torch.arange(size, device=device)
-    trust = torch.ones(size, device=device)
-    for i, weight in enumerate(_BORDER):
-        trust = torch.where(distance == i, trust * weight, trust)
-        trust = torch.where(distance == size - 1 - i, trust * weight, trust)
-    return trust
+    trust = np.ones(size, np.float32)
+    for i, weight in enumerate(_BORDER[:size]):
+        trust[[i]] *= np.float32(weight)
+        trust[[size - 1 - i]] *= np.float32(weight)
+    return torch.from_numpy(trust).to(device)  # a copy that waits, so any stream may read it
 
 
 def displacement(options: Options, matrices: Tensor) -> Tensor:

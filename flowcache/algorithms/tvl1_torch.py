@@ -102,6 +102,7 @@ def relaxed(
             if not o.epsilon:
                 u, p = new_u, new_p
                 continue
+            # Its last digits may depend on the batch and on the threads, and where a pair stops on them.
             change = (new_u - u).square().sum((1, 2, 3))
             u, p = _where(active, new_u, u), _where(active, new_p, p)
             active = active & (change > stop)

@@ -10,8 +10,6 @@ Triton comes with PyTorch's CUDA and ROCm builds.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -22,6 +20,7 @@ from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_
 from flowcache.algorithms._tvl1_options import Options
 from flowcache.types import FlowCacheError, FlowStack, Quantizing, Session, UInt8
 
+_OLDEST_TRITON = (3, 4)  # comes with PyTorch 2.8
 _BLOCK = 256  # pixels of one program, where a pixel is computed from what was there before
 # Said, because what Triton does by itself changes with its version.
 _COMPILED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
@@ -34,13 +33,13 @@ class TVL1Triton(Options):
     @property
     def version(self) -> str:
         """Our program's, and Triton's. FlowCacheError where it is not installed."""
-        try:
-            return f"1, Triton {version('triton')}"
-        except PackageNotFoundError:
+        installed = _triton_version()
+        if not installed:
             raise FlowCacheError(
                 "tvl1_triton needs Triton, which comes with PyTorch's CUDA and ROCm builds: install "
                 "such a build, or use tvl1"
-            ) from None
+            )
+        return f"1, Triton {installed}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields, any size. FlowCacheError where there is no GPU."""
@@ -61,8 +60,22 @@ create = TVL1Triton
 
 
 def devices() -> list[str]:
-    """Where it can run here."""
-    return _devices.gpus() if find_spec("triton") else []
+    """Where it can run here: on GPUs, by a Triton that has all of the language that is needed."""
+    found = _devices.gpus()
+    return found if found and _number(_triton_version()) >= _OLDEST_TRITON else []
+
+
+def _triton_version() -> str:
+    """Empty where it is not installed. Its distribution has one name with CUDA and others with ROCm."""
+    try:
+        import triton
+    except ImportError:
+        return ""
+    return str(triton.__version__).partition("+")[0]
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def level(

@@ -73,14 +73,21 @@ def test_algorithms_without_a_form_for_a_gpu_stay_on_the_processor(machine):
         choose("dis", {}, "cuda")
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "tpu"])
+@pytest.mark.parametrize("device", ["gpu", "CPU", "cuda:", "cuda:a", "", "auto:1"])
+def test_what_is_no_device_is_refused_with_those_that_there_are(machine, device):
+    machine(1)
+    with pytest.raises(FlowCacheError, match="write auto, cpu, cuda, cuda:1 or mps"):
+        choose("tvl1", {}, device)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps"])
 def test_a_device_that_is_not_here_is_refused_and_those_that_are_are_named(machine, device):
     machine()
     with pytest.raises(FlowCacheError, match=f"needs the device {device}, and PyTorch finds cpu"):
         choose("tvl1", {}, device)
     machine(1)
     with pytest.raises(
-        FlowCacheError, match="needs the device cuda:7, and PyTorch finds cpu, cuda:0"
+        FlowCacheError, match="needs the device cuda:7, and PyTorch finds cpu, cuda:0 here"
     ):
         choose("tvl1", {}, "cuda:7")
 
@@ -146,16 +153,23 @@ def test_a_form_that_is_named_runs_where_it_can(machine):
 # A recipe from elsewhere
 
 
-def test_a_recipe_is_carried_out_by_its_equal_where_its_own_has_no_device(machine, recipe):
+def test_a_recipe_is_carried_out_by_its_equal_where_its_own_cannot_be_repeated(
+    machine, recipe, monkeypatch
+):
     machine(1)
-    made = recipe("tvl1_torch", {"profile": "fast", "lambda": 0.2})
+    options = {"profile": "fast", "lambda": 0.2}
+    made = recipe("tvl1_torch", options)
     assert for_this_machine(made) == made
-    elsewhere = dataclasses.replace(made, algorithm="tvl1_triton", algorithm_version="1, Triton 1")
+    of_another_version = dataclasses.replace(made, algorithm_version="1, PyTorch 1.0")
+    assert for_this_machine(of_another_version) == recipe("tvl1", options)
+    monkeypatch.setattr(tvl1_triton, "_triton_version", lambda: "3.9.0")
+    elsewhere = dataclasses.replace(
+        made, algorithm="tvl1_triton", algorithm_version="1, Triton 3.9.0"
+    )
     assert for_this_machine(elsewhere) == elsewhere
     machine(0)
     assert for_this_machine(made) == made
-    here = for_this_machine(elsewhere)
-    assert here == recipe("tvl1", {"profile": "fast", "lambda": 0.2})
+    assert for_this_machine(elsewhere) == recipe("tvl1", options)
     for_cpu = recipe("dis")
     assert for_this_machine(for_cpu) == for_cpu
 

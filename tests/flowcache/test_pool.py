@@ -8,7 +8,9 @@ import numpy as np
 import psutil
 import pytest
 import stub_decoders as stubs
+from click.testing import CliRunner
 
+from cli import main
 from flowcache import isolate
 from flowcache.entry import Entry
 from flowcache.extract import extract_folder
@@ -141,7 +143,53 @@ def test_a_video_that_ends_the_devices_process_again_and_again_is_given_up(folde
     summary = extract_folder(folder, cache, jobs=1, devices=["cpu"], decode=stubs.DeadlyVideo)
     (failure,) = summary.failures
     assert (failure.job.name, failure.kind) == ("run/always.avi", "crashed")
-    assert "the process that computes flow on the device has ended" in failure.reason
+    assert failure.reason == "the process of cpu ended: the process died of SIGKILL"
+
+
+def test_that_video_costs_none_of_those_beside_it(folder, tmp_path, quick):
+    (folder / "run/a.avi").rename(folder / "run/always.avi")
+    for i in range(3):
+        made.write_video(folder / f"run/{i}.avi", made.moving_scene(30, 40, 56, 1, 0.5, seed=i))
+    cache = FlowCache.create(tmp_path / "cache", quick())
+    summary = extract_folder(folder, cache, jobs=4, devices=["cpu"], decode=stubs.DeadlyVideo)
+    assert [o.job.name for o in summary.failures] == ["run/always.avi"]
+    assert len(cache.ids()) == 5
+
+
+def test_a_device_that_cannot_be_used_is_left_out_where_there_are_others(folder, tmp_path, quick):
+    notes, cache = [], FlowCache.create(tmp_path / "cache", quick())
+    summary = extract_folder(folder, cache, devices=["cuda:99", "cpu"], on_note=notes.append)
+    assert not summary.failures
+    (note,) = notes
+    assert note.startswith("cuda:99 cannot be used: ")
+    assert note.endswith("; going on without it")
+
+
+def test_a_batch_that_takes_too_long_ends_the_devices_process(quick):
+    with (
+        DevicePool(quick(), ["cpu"], 1e-9, print) as pool,
+        pytest.raises(UnusableDeviceError, match="cpu cannot be used: no progress for 1e-09 s"),
+        pool.lent(),
+    ):
+        pytest.fail("it answered")
+
+
+def test_a_pool_that_is_closed_starts_nothing(quick):
+    with DevicePool(quick(), ["cpu"], 60.0, print) as pool:
+        pool.close()
+        with pytest.raises(UnusableDeviceError, match="has ended"), pool.lent():
+            pytest.fail("it was lent")
+
+
+def test_a_folder_for_which_the_device_was_no_use_may_have_another_recipe(folder, tmp_path):
+    def extract(*words):
+        arguments = ["extract-flow", str(folder), "--cache", str(tmp_path / "cache"), *words]
+        return CliRunner().invoke(main, [*arguments, "--option", "nscales=1"])
+
+    failed = extract("--algorithm", "tvl1_torch", "--timeout", "0.000001")
+    assert failed.exit_code == 1
+    assert failed.output.splitlines()[-1].startswith("Error: cpu cannot be used: no progress")
+    assert extract("--device", "cpu").exit_code == 0
 
 
 def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypatch):
@@ -156,12 +204,14 @@ def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypa
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_devices_belong_to_this_machine(folder, tmp_path, quick, backend):
     cache = FlowCache.create(tmp_path / "cache", quick())
-    with pytest.raises(FlowCacheError, match=f"{backend} backend and cpu do not go together"):
+    with pytest.raises(
+        FlowCacheError, match=f"the {backend} backend works elsewhere and cpu is here"
+    ):
         extract_folder(folder, cache, devices=["cpu"], backend=backend)
 
 
 def test_videos_are_shared_out_between_the_devices(quick):
-    with DevicePool(quick(), ["cpu", "cpu"], print) as pool:
+    with DevicePool(quick(), ["cpu", "cpu"], 60.0, print) as pool:
         with pool.lent() as first, pool.lent() as second:
             assert first != second
             with pool.lent() as third:
@@ -223,10 +273,6 @@ def test_what_waits_is_grouped_by_size_up_to_the_devices_room_and_in_order():
 
 
 def test_the_command_takes_the_device_and_says_so(folder, tmp_path, monkeypatch):
-    from click.testing import CliRunner
-
-    from cli import main
-
     monkeypatch.chdir(tmp_path)
     options = [word for key, value in QUICK.items() for word in ("--option", f"{key}={value}")]
     result = CliRunner().invoke(

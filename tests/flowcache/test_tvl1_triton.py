@@ -14,7 +14,6 @@ import pickle
 import subprocess
 import sys
 import traceback
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import cv2
@@ -577,10 +576,7 @@ def test_without_a_gpu_nobody_notices_that_there_are_algorithms_for_one(root):
 
 
 def test_without_triton_it_says_what_to_install(monkeypatch):
-    def no_version(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(tvl1_triton, "version", no_version)
+    monkeypatch.setattr(tvl1_triton, "_triton_version", lambda: "")
     with pytest.raises(FlowCacheError, match="needs Triton") as caught:
         _ = tvl1_triton.create().version
     assert "\n" not in str(caught.value)
@@ -591,8 +587,16 @@ def test_its_version_names_triton(child):
     assert ours == f"1, Triton {triton}"
 
 
-def test_it_runs_where_pytorch_has_a_gpu_and_nowhere_else():
-    assert tvl1_triton.devices() == [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+@pytest.mark.parametrize(
+    ("triton", "able"),
+    [("", False), ("3.3.1", False), ("3.4.0", True), ("3.10.0", True), ("4.0", True)],
+)
+def test_it_runs_on_gpus_by_a_triton_that_is_new_enough(monkeypatch, triton, able):
+    monkeypatch.setattr(tvl1_triton, "_triton_version", lambda: triton)
+    monkeypatch.setattr(_devices, "gpus", lambda: ["cuda:0", "cuda:1"])
+    assert tvl1_triton.devices() == (["cuda:0", "cuda:1"] if able else [])
+    monkeypatch.setattr(_devices, "gpus", list)
+    assert tvl1_triton.devices() == []
 
 
 if __name__ == "__main__":

@@ -145,10 +145,9 @@ def test_an_algorithm_whose_device_is_not_here_is_replaced_and_that_is_said(trai
     other = Recipe.of("dis", {}, **{key: getattr(cache.recipe, key) for key in REST})
     monkeypatch.setattr("twostream.predict.for_this_machine", lambda recipe: other)
     replaced = Predictor(checkpoints(folder))
-    assert len(replaced.notes) == 2
-    for note in replaced.notes:
-        assert "trained on flow by farneback" in note
-        assert "dis takes its place" in note
+    (note,) = replaced.notes
+    assert "trained on flow by farneback" in note
+    assert "dis takes its place" in note
     mine, theirs = (p(video, weights=WEIGHTS, clips=2).best for p in (plain, replaced))
     assert mine["spatial"] == theirs["spatial"]
     assert mine["temporal"] != theirs["temporal"]
