@@ -192,7 +192,7 @@ def extract_folder(
     # What is written elsewhere has to be picklable; a progress bar in this process is not.
     report = on_progress if backend == "threading" else None
     if devices and backend != "threading":
-        raise FlowCacheError(
+        raise UnusableDeviceError(
             f"the {backend} backend works elsewhere and {', '.join(devices)} is here: use --backend "
             "threading, or an algorithm for the CPU"
         )

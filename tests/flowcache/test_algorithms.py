@@ -19,6 +19,11 @@ MODULES = {name: plugins.module(algorithms, name) for name in NAMES}
 # One that has `devices` runs on them alone, and there may be none here.
 ABLE = [n for n in NAMES if not hasattr(MODULES[n], "devices") or MODULES[n].devices()]
 every_algorithm = pytest.mark.parametrize("name", ABLE)
+# Forms for devices import PyTorch in each process that they are tried in, which takes long.
+every_algorithm_forms_slowly = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * hasattr(MODULES[n], "devices")) for n in ABLE],
+)
 INNER = np.s_[..., 14:-14, 14:-14]
 HEIGHT, WIDTH = 72, 88
 
@@ -183,19 +188,19 @@ def try_sizes(root, name, heights, widths, options=None, memory="0"):
     return lines
 
 
-@every_algorithm
+@every_algorithm_forms_slowly
 def test_small_frames_work_or_are_refused_with_their_size_and_never_crash(root, name):
     try_sizes(root, name, SMALL, SMALL)
 
 
-@every_algorithm
+@every_algorithm_forms_slowly
 def test_the_flow_does_not_depend_on_what_lay_in_memory_before(root, name):
     sizes = [1, 5, 12, 17, 40]
     first, second = (try_sizes(root, name, sizes, sizes, memory=m) for m in ("85", "165"))
     assert first == second
 
 
-@every_algorithm
+@every_algorithm_forms_slowly
 @pytest.mark.parametrize("long", [200, pytest.param(1000, marks=pytest.mark.slow)])
 def test_long_and_narrow_frames_work_or_are_refused_and_never_crash(root, name, long):
     try_sizes(root, name, [8, 16, 18], [long])

@@ -63,7 +63,7 @@ def assert_same(cache, other):
 @pytest.mark.parametrize(
     ("devices", "changes"),
     [
-        (["cpu"], {}),
+        pytest.param(["cpu"], {}, marks=pytest.mark.slow),
         (["cpu", "cpu"], {"frame_step": 3}),
         (["cpu"], {"bound": 0.5, "quantizer_step": 1 / 1024}),
     ],
@@ -100,7 +100,13 @@ def test_a_device_that_cannot_be_used_ends_the_extraction_with_one_sentence(
     assert cache.ids() == []
 
 
-@pytest.mark.parametrize("how", ["abort", "segfault", "exit", "odd_error"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "segfault",
+        *(pytest.param(h, marks=pytest.mark.slow) for h in ("abort", "exit", "odd_error")),
+    ],
+)
 def test_a_video_whose_process_dies_costs_only_itself(folder, tmp_path, quick, how):
     made.write_video(folder / f"run/{how}.avi", made.moving_scene(26, 40, 56, 1, 0, seed=3))
     cache = FlowCache.create(tmp_path / "cache", quick())

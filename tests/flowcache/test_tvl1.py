@@ -291,7 +291,11 @@ for options in [{"presmoothing": 0.0, "nscales": 1}, {"exact": True, "nscales": 
 
 
 @pytest.mark.parametrize(
-    "features", ["+sse2,+sse3,+ssse3,+sse4.1,+sse4.2", "+sse2,+sse4.2,+avx,+avx2,+fma"]
+    "features",
+    [
+        "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2",
+        pytest.param("+sse2,+sse4.2,+avx,+avx2,+fma", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the features are those of x86-64")
 def test_older_processors_compute_the_same_to_the_last_bit(root, tmp_path, features):

@@ -465,7 +465,7 @@ def test_iterations_on_tiles_are_those_on_whole_fields(child, shape, tile, count
     [
         pytest.param("cuda 80 32", id="sm_80", marks=pytest.mark.slow),
         pytest.param("cuda 90 32", id="sm_90"),
-        pytest.param("hip gfx942 64", id="gfx942"),
+        pytest.param("hip gfx942 64", id="gfx942", marks=pytest.mark.slow),
     ],
 )
 def test_every_kernel_is_compiled_once_for_frames_of_all_sizes(root, tmp_path, gpu):

@@ -20,6 +20,7 @@ from twostream.streams import STREAMS
 NAMES = plugins.names(models)
 EVERY = pytest.mark.parametrize("name", NAMES)
 BOTH = pytest.mark.parametrize("stream", sorted(STREAMS))
+LARGE = ["c3d", "cnn_m_2048", "mc3", "r2plus1d", "r3d"]  # seconds for a step
 LENGTH = 8
 # For models that can be made smaller by their options.
 SMALL = {"width": 48, "depth": 2, "heads": 3}
@@ -103,8 +104,14 @@ def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name):
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
-@EVERY
-@BOTH
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        pytest.param(n, s, marks=[pytest.mark.slow] * (n in LARGE and s == "temporal"))
+        for n in NAMES
+        for s in sorted(STREAMS)
+    ],
+)
 def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, stream):
     model = build(name, stream).train()
     clip, label = clip_for(stream, 4), torch.tensor([0, 1, 2, 3])
