@@ -280,12 +280,11 @@ def _failure(job: Job, error: Exception) -> Outcome:
         TooShortError: "too short",
         isolate.CrashedError: "crashed",
         isolate.TimedOutError: "timed out",
+        FlowCacheError: "failed",  # any other; the first two are of this kind too
     }
     for kind in kinds:
         if isinstance(error, kind):
             return Outcome(job, kinds[kind], reason=str(error))
-    if isinstance(error, FlowCacheError):
-        return Outcome(job, "failed", reason=str(error))
     reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     return Outcome(job, "failed", reason=reason)
 

@@ -40,7 +40,7 @@ class DevicePool:
         self._recipe, self._devices, self._timeout = recipe, devices, timeout
         self._on_note = on_note
         self._changed = threading.Condition()
-        self._processes: list[_Process] | None = None
+        self._processes: list[_Process] = []
         self._started = self._fruitless = 0
         self._closed, self._refusal = False, ""
 
@@ -82,7 +82,7 @@ class DevicePool:
                 self._changed.notify_all()
 
     def _borrow(self, alone: bool) -> "_Process":
-        if self._processes is None:
+        if not self._started:
             self._processes = [self._start(device) for device in self._devices]
             self._wait_for_all()
         while True:
@@ -108,7 +108,6 @@ class DevicePool:
 
     def _replace(self, process: "_Process") -> None:
         """Another process for the same device."""
-        assert self._processes is not None
         self._fruitless += 1
         if self._fruitless > _FRUITLESS * len(self._devices):
             raise UnusableDeviceError(
@@ -122,16 +121,14 @@ class DevicePool:
 
     def _wait_for_all(self) -> None:
         """Leave out those that cannot be used."""
-        assert self._processes is not None
         for process in list(self._processes):
             process.started.wait()
             if process.ready:
                 continue
             self._processes.remove(process)
             self._refusal = f"{process.device} cannot be used: {process.reason}"
-            if not self._processes:
-                raise UnusableDeviceError(self._refusal)
-            self._on_note(f"{self._refusal}; going on without it")
+            if self._processes:
+                self._on_note(f"{self._refusal}; going on without it")
 
     def _start(self, device: str) -> "_Process":
         if self._closed:

@@ -172,13 +172,9 @@ def _in_thread(work: Callable[[], None], report: Report) -> None:
 
 def _fail(error: BaseException, report: Report) -> None:
     """End the process: after an error of the device nothing that it computes can be trusted."""
+    reason = str(error).partition("\n")[0]
     if not isinstance(error, FlowCacheError):
         traceback.print_exception(error)
-    reason = str(error).partition("\n")[0]
-    report(
-        (
-            "failed",
-            reason if isinstance(error, FlowCacheError) else f"{type(error).__name__}: {reason}",
-        )
-    )
+        reason = f"{type(error).__name__}: {reason}"
+    report(("failed", reason))
     os._exit(1)

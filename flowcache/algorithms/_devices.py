@@ -24,11 +24,6 @@ class Solver(Protocol):
         ...
 
 
-def pytorch() -> str:
-    """Its name and version, without the device that it was built for."""
-    return f"PyTorch {torch.__version__.partition('+')[0]}"
-
-
 def gpus() -> list[str]:
     """Which GPUs PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
     # A driver that is too old for this PyTorch is counted all the same.
@@ -36,9 +31,12 @@ def gpus() -> list[str]:
     return [f"cuda:{i}" for i in range(count)]
 
 
-def apple() -> list[str]:
-    """The GPU of a Mac, which has to be asked for by name."""
-    return ["mps"] if torch.backends.mps.is_available() else []
+def devices() -> list[str]:
+    """Where PyTorch's own operations run here; the first is taken where none is named.
+
+    A Mac's GPU comes last: it has to be asked for.
+    """
+    return [*gpus(), "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def flow_of(solver: Solver, gray: UInt8, device: str) -> FlowStack:
@@ -50,6 +48,25 @@ def flow_of(solver: Solver, gray: UInt8, device: str) -> FlowStack:
     with torch.inference_mode(), _current(torch.device(device)):
         flow = solver.solve([torch.from_numpy(gray.copy()).to(device)], 1)
     return FlowStack(flow.cpu().numpy())
+
+
+class InPyTorch:
+    """What the algorithms share that run on PyTorch's devices and have `solve`."""
+
+    @property
+    def version(self) -> str:
+        """Our program's and PyTorch's, without the device that it was built for."""
+        return f"1, PyTorch {torch.__version__.partition('+')[0]}"
+
+    def __call__(self: Solver, gray: UInt8) -> FlowStack:
+        """uint8 (T, H, W) → T − 1 fields, any size, on the first of `devices`."""
+        return flow_of(self, gray, devices()[0])
+
+    def on(
+        self: Solver, device: str, quantizer: Quantizing, note: Callable[[str], None]
+    ) -> "DeviceSession":
+        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
+        return DeviceSession(self, device, quantizer, note)
 
 
 class DeviceSession:

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 
 def pairs(images: Tensor, lengths: Sequence[int], step: int) -> tuple[Tensor, Tensor]:
-    """The first and the second images of all pairs within stacks of these lengths: (P, H, W) each."""
+    """The first and the second images of all pairs within stacks of these lengths: (P, …) each."""
     stacks = torch.split(images, list(lengths))
     return torch.cat([s[:-step] for s in stacks]), torch.cat([s[step:] for s in stacks])
 

@@ -5,7 +5,7 @@ b − 2A d, so A d = Δb, of which d is the least-squares solution over a window
 borders and the constants are OpenCV's, and so is the flow, but for rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,6 @@ from torch import Tensor
 from flowcache.algorithms import _devices
 from flowcache.algorithms._farneback_options import Options
 from flowcache.algorithms._images import filtered, filtered_along, gaussian, pairs, resized
-from flowcache.types import FlowStack, Quantizing, Session, UInt8
 
 _SMALLEST_SIDE = 32  # of a pyramid level, pixels
 _BORDER = (0.14, 0.14, 0.4472, 0.4472, 0.4472)  # how far the outermost pixels are trusted
@@ -24,21 +23,8 @@ _REGULAR = 1e-3  # added to the determinant, so that it is never zero
 
 
 @dataclass(frozen=True, kw_only=True)
-class FarnebackTorch(Options):
+class FarnebackTorch(_devices.InPyTorch, Options):
     """Polynomial expansion in PyTorch. Its options are `Options`."""
-
-    @property
-    def version(self) -> str:
-        """Our program's and PyTorch's."""
-        return f"1, {_devices.pytorch()}"
-
-    def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields, on the first of `devices`."""
-        return _devices.flow_of(self, gray, devices()[0])
-
-    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> Session:
-        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
-        return _devices.DeviceSession(self, device, quantizer, note)
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
@@ -46,16 +32,8 @@ class FarnebackTorch(Options):
         flow = None
         for scale in reversed(_scales(self, *frames.shape[1:])):
             height, width = (round(side * scale) for side in frames.shape[1:])
-            first, second = (
-                torch.stack(parts)
-                for parts in zip(
-                    *(
-                        pairs(part, lengths, step)
-                        for part in expanded(self, smaller(frames, scale, height, width))
-                    ),
-                    strict=True,
-                )
-            )
+            quadratics = torch.stack(expanded(self, smaller(frames, scale, height, width)), 1)
+            first, second = (p.transpose(0, 1) for p in pairs(quadratics, lengths, step))
             if flow is None:
                 flow = frames.new_zeros(first.shape[1], 2, height, width)
             else:
@@ -67,11 +45,7 @@ class FarnebackTorch(Options):
 
 
 create = FarnebackTorch
-
-
-def devices() -> list[str]:
-    """Where it can run here; the first is taken where none is named."""
-    return [*_devices.gpus(), "cpu", *_devices.apple()]
+devices = _devices.devices
 
 
 def _scales(options: Options, height: int, width: int) -> list[float]:

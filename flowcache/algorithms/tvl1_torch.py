@@ -5,7 +5,7 @@ rounding: the flow is the same to a tenth of a pixel nearly everywhere. This is 
 devices with many cores; `tvl1_triton` computes the same in far fewer passes over the memory.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,27 +15,13 @@ from torch.nn.functional import grid_sample, pad
 from flowcache.algorithms import _devices
 from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
 from flowcache.algorithms._tvl1_options import Options
-from flowcache.types import FlowStack, Quantizing, Session, UInt8
 
 _EPSILON = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVL1Torch(Options):
+class TVL1Torch(_devices.InPyTorch, Options):
     """Duality-based TV-L1 in PyTorch. Its options are `Options`."""
-
-    @property
-    def version(self) -> str:
-        """Our program's and PyTorch's."""
-        return f"1, {_devices.pytorch()}"
-
-    def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields, any size, on the first of `devices`."""
-        return _devices.flow_of(self, gray, devices()[0])
-
-    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> Session:
-        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
-        return _devices.DeviceSession(self, device, quantizer, note)
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
@@ -43,11 +29,7 @@ class TVL1Torch(Options):
 
 
 create = TVL1Torch
-
-
-def devices() -> list[str]:
-    """Where it can run here; the first is taken where none is named."""
-    return [*_devices.gpus(), "cpu", *_devices.apple()]
+devices = _devices.devices
 
 
 def level(

@@ -8,7 +8,7 @@ it, each of which makes the rim's outermost pixels wrong, and what is still righ
 Triton comes with PyTorch's CUDA and ROCm builds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from flowcache.algorithms import _devices
 from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
 from flowcache.algorithms._tvl1_options import Options
-from flowcache.types import FlowCacheError, FlowStack, Quantizing, Session, UInt8
+from flowcache.types import FlowCacheError, FlowStack, UInt8
 
 _OLDEST_TRITON = (3, 4)  # comes with PyTorch 2.8
 _BLOCK = 256  # pixels of one program, where a pixel is computed from what was there before
@@ -27,7 +27,7 @@ _COMPILED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVL1Triton(Options):
+class TVL1Triton(_devices.InPyTorch, Options):
     """Duality-based TV-L1 in Triton. Its options are `Options`."""
 
     @property
@@ -43,13 +43,10 @@ class TVL1Triton(Options):
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields, any size. FlowCacheError where there is no GPU."""
-        if not devices():
+        found = devices()
+        if not found:
             raise FlowCacheError("tvl1_triton needs a GPU that PyTorch can use: use tvl1")
-        return _devices.flow_of(self, gray, devices()[0])
-
-    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> Session:
-        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
-        return _devices.DeviceSession(self, device, quantizer, note)
+        return _devices.flow_of(self, gray, found[0])
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
