@@ -45,11 +45,11 @@ class _Command(click.Group):
     """Errors that a user can put right are one sentence, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from flowcache.types import FlowCacheError
+        from flowcache.errors import UserError
 
         try:
             return super().invoke(ctx)
-        except FlowCacheError as error:
+        except UserError as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -137,9 +137,9 @@ def extract_flow(
     What is done already is kept, so it is safe to stop this and start it again.
     """
     from flowcache import algorithms, plugins
-    from flowcache.devices import choose
-    from flowcache.recipe import Recipe
-    from flowcache.store import FlowCache
+    from flowcache.cache.recipe import Recipe
+    from flowcache.cache.store import FlowCache
+    from flowcache.workers.devices import choose
     from twostream.console import run_extraction
 
     if device == "auto" and how["backend"] != "threading":
@@ -202,8 +202,8 @@ def show(
 ) -> None:
     """Show a video or a cache entry beside its flow, as out.mp4 or out.png."""
     from flowcache import algorithms, plugins
-    from flowcache.recipe import Recipe
-    from flowcache.visualize import show as draw
+    from flowcache.cache.recipe import Recipe
+    from flowcache.show.render import show as draw
 
     given = plugins.parse_options(algorithms, algorithm, options)
     recipe = Recipe.of(

@@ -19,10 +19,11 @@ import cv2
 import h5py
 import numpy as np
 
-from flowcache import algorithms, codec, plugins
+from flowcache import algorithms, plugins
+from flowcache.cache import codec
 from flowcache.quantize import Quantizer
 from flowcache.types import FlowAlgorithm, FlowStack
-from flowcache.video import Resize, Video
+from flowcache.video.decode import Resize, Video
 
 BOUND = 20.0
 QUANTIZER = Quantizer(bound=BOUND, step=BOUND / 127)

@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 
 from flowcache import algorithms, plugins
-from flowcache.extract import extract_folder
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
-from flowcache.video import Resize
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.extraction.one import extract_folder
+from flowcache.video.decode import Resize
 
 CHEAPEST = {
     "finest_scale": 3,

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import torch
 
-from flowcache.extract import Job, extract_video
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.extraction.one import Job, extract_video
 from twostream.data import ClipReader, ClipSpec
 from twostream.index import Item, read_index
 from twostream.sampling import random_clip

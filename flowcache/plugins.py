@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -20,25 +20,25 @@ def names(folder: ModuleType) -> list[str]:
 
 
 def module(folder: ModuleType, name: str) -> ModuleType:
-    """One plug-in, imported; FlowCacheError for a name that is not there."""
+    """One plug-in, imported; UserError for a name that is not there."""
     if name not in names(folder):
         kind = folder.__name__.rpartition(".")[2]
-        raise FlowCacheError(f"{kind} has no {name!r}: choose from {', '.join(names(folder))}")
+        raise UserError(f"{kind} has no {name!r}: choose from {', '.join(names(folder))}")
     return importlib.import_module(f"{folder.__name__}.{name}")
 
 
 def create(folder: ModuleType, name: str, **options: Any) -> Any:
-    """Import one plug-in and build it; FlowCacheError for a name or an option it does not have."""
+    """Import one plug-in and build it; UserError for a name or an option it does not have."""
     factory, known = _factory(folder, name)
     given = {_python_name(key): value for key, value in options.items()}
     for key in given:
         if key not in known:
-            raise FlowCacheError(_unknown_option(name, key, known))
+            raise UserError(_unknown_option(name, key, known))
     try:
         return factory(**given)
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise FlowCacheError(f"{name} cannot be made with these options: {reason}") from error
+        raise UserError(f"{name} cannot be made with these options: {reason}") from error
 
 
 def parse_options(folder: ModuleType, name: str, texts: Iterable[str]) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def parse_options(folder: ModuleType, name: str, texts: Iterable[str]) -> dict[s
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise FlowCacheError(f"--option {text}: write it as NAME=VALUE")
+            raise UserError(f"--option {text}: write it as NAME=VALUE")
         parameter = known.get(_python_name(key))
         if parameter is None:
-            raise FlowCacheError(_unknown_option(name, key, known))
+            raise UserError(_unknown_option(name, key, known))
         options[key] = _convert(name, key, value, parameter.annotation)
     return options
 
@@ -88,14 +88,12 @@ def _convert(name: str, key: str, value: str, wanted: Any) -> Any:
     if get_origin(wanted) is Literal:
         if value in get_args(wanted):
             return value
-        raise FlowCacheError(
-            f"{name}: {key}={value} is none of {', '.join(map(str, get_args(wanted)))}"
-        )
+        raise UserError(f"{name}: {key}={value} is none of {', '.join(map(str, get_args(wanted)))}")
     if wanted is bool:
         if value.lower() in _BOOLS:
             return _BOOLS[value.lower()]
-        raise FlowCacheError(f"{name}: {key}={value} must be true or false")
+        raise UserError(f"{name}: {key}={value} must be true or false")
     try:
         return wanted(value)
     except ValueError:
-        raise FlowCacheError(f"{name}: {key}={value} must be a {wanted.__name__}") from None
+        raise UserError(f"{name}: {key}={value} must be a {wanted.__name__}") from None

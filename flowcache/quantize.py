@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowcache.types import Codes, FlowCacheError, FlowStack
+from flowcache.errors import UserError
+from flowcache.types import Codes, FlowStack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +21,12 @@ class Quantizer:
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= self.bound < np.inf:
-            raise FlowCacheError(
+            raise UserError(
                 f"a quantiser step of {self.step} px and a bound of {self.bound} px leave no code: "
                 "the step must be above 0 and at most the bound, which must be finite"
             )
         if self.levels > np.iinfo(np.int16).max:
-            raise FlowCacheError(
+            raise UserError(
                 f"{self.bound} px in steps of {self.step} px needs more codes than 16 bits hold: "
                 "use a smaller bound or a larger step"
             )

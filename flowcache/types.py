@@ -18,10 +18,6 @@ Float64 = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.signedinteger]
 
 
-class FlowCacheError(Exception):
-    """Something a user can put right; its text is one sentence that says what, where and how."""
-
-
 def _require(condition: bool, what: str) -> None:
     if not condition:
         raise ValueError(what)

@@ -46,7 +46,7 @@ def data() -> Path:
 @pytest.fixture
 def recipe() -> Callable[..., Any]:
     """Recipes of `farneback` at full size, but for what a test says."""
-    from flowcache.recipe import Recipe
+    from flowcache.cache.recipe import Recipe
 
     def make(algorithm: str = "farneback", options: Any = (), **changes: Any) -> Recipe:
         values: dict[str, Any] = {
@@ -64,6 +64,6 @@ def recipe() -> Callable[..., Any]:
 @pytest.fixture(scope="session", autouse=True)
 def _no_child_outlives_the_tests() -> Iterator[None]:
     yield
-    from flowcache import isolate
+    from flowcache.workers import isolation
 
-    isolate.kill_all()
+    isolation.kill_all()

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import measure, models
 from twostream.card import Card
 from twostream.measure import Layer, Shape
@@ -55,12 +55,12 @@ class Entry:
 def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> None:
     """Print a table of these models, or of all, each built with these options."""
     if options and not names:
-        raise FlowCacheError("--option belongs to a model: name it, as in `twostream models c3d`")
+        raise UserError("--option belongs to a model: name it, as in `twostream models c3d`")
     entries, failures = [], []
     for name in names or plugins.names(models):
         try:
             entries.append(look_up(name, options, given))
-        except FlowCacheError as error:
+        except UserError as error:
             if names:
                 raise
             failures.append(f"{name}: {error}")
@@ -74,9 +74,7 @@ def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> N
 def show_layers(names: Sequence[str], options: Sequence[str], given: Input) -> None:
     """Print the layers of these models, side by side if there is room, else one after another."""
     if not names:
-        raise FlowCacheError(
-            "--layers needs a model: name one or more, as in `models c3d --layers`"
-        )
+        raise UserError("--layers needs a model: name one or more, as in `models c3d --layers`")
     columns = {}
     for name in names:
         clip = given.clip(_card(name))
@@ -98,7 +96,7 @@ def show_layers(names: Sequence[str], options: Sequence[str], given: Input) -> N
 
 
 def look_up(name: str, options: Sequence[str], given: Input) -> Entry:
-    """Measure one model. FlowCacheError where it cannot take such clips."""
+    """Measure one model. UserError where it cannot take such clips."""
     card = _card(name)
     macs = {}
     for stream in STREAMS:
@@ -106,7 +104,7 @@ def look_up(name: str, options: Sequence[str], given: Input) -> Entry:
         try:
             network = _build(name, options, stream, given.classes)(clip[0])
             macs[stream] = measure.operations(network, clip)
-        except FlowCacheError:
+        except UserError:
             if stream == given.stream:
                 raise
     build, clip = _build(name, options, given.stream, given.classes), given.clip(card)

@@ -9,8 +9,8 @@ from typing import Any, Self
 import torch
 
 from flowcache import plugins
-from flowcache.recipe import Recipe
-from flowcache.types import FlowCacheError
+from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
 from twostream import models
 from twostream.data import ClipSpec
 from twostream.network import Normalized
@@ -28,7 +28,7 @@ _UNREADABLE = (
     ValueError,
     EOFError,
     pickle.UnpicklingError,
-    FlowCacheError,
+    UserError,
 )
 
 
@@ -54,7 +54,7 @@ class Spec:
         return STREAMS[self.stream]
 
     def build(self) -> Normalized:
-        """The network with fresh weights. FlowCacheError for what the model refuses or cannot do."""
+        """The network with fresh weights. UserError for what the model refuses or cannot do."""
         network: Any = plugins.create(
             models,
             self.model,
@@ -65,7 +65,7 @@ class Spec:
         )
         if self.pretraining:
             if not hasattr(network, "pretrainer"):
-                raise FlowCacheError(
+                raise UserError(
                     f"{self.model} has no pretraining of its own: leave out --model, or name one that has"
                 )
             network = network.pretrainer()
@@ -98,7 +98,7 @@ def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
 def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
     """The network with its trained weights, in evaluation mode, and its spec.
 
-    Nothing in the file is executed. FlowCacheError where it is missing or no checkpoint of ours.
+    Nothing in the file is executed. UserError where it is missing or no checkpoint of ours.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -108,12 +108,12 @@ def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
         state = content["state_dict"].items()
         model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
     except FileNotFoundError:
-        raise FlowCacheError(f"{path} does not exist: train that stream first") from None
+        raise UserError(f"{path} does not exist: train that stream first") from None
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
-        raise FlowCacheError(f"{path} is no checkpoint of twostream: {reason}") from None
+        raise UserError(f"{path} is no checkpoint of twostream: {reason}") from None
     if spec.pretraining:
-        raise FlowCacheError(
+        raise UserError(
             f"{path} is of a pretraining and names no class: train from it with --weights {path}"
         )
     return model.eval(), spec

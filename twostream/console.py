@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flowcache import plugins
-from flowcache.devices import Choice
-from flowcache.entry import DamagedEntryError
-from flowcache.extract import extract_folder, find_videos
-from flowcache.pool import UnusableDeviceError
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.entry import DamagedEntryError
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from flowcache.extraction.one import extract_folder, find_videos
+from flowcache.workers.devices import Choice
+from flowcache.workers.supervisor import UnusableDeviceError
 
 # Names of files may hold brackets, which are not markup.
 _console = Console(highlight=False, markup=False)
@@ -169,7 +169,7 @@ def _run(
     opened = FlowCache.open(cache)
     if given["resume"]:
         if others := sorted(explicit - {"resume"}):
-            raise FlowCacheError(
+            raise UserError(
                 f"--resume goes on with the options of {folder / 'run.json'}: leave out "
                 f"--{others[0].replace('_', '-')}"
             )
@@ -215,9 +215,9 @@ def _options(kind: Any, stream: str, given: Mapping[str, Any]) -> Any:
     try:
         scales = tuple(float(word) for word in given["scales"].split(",") if word)
     except ValueError:
-        raise FlowCacheError(f"--scales {given['scales']}: write numbers as 1,0.875,0.75") from None
+        raise UserError(f"--scales {given['scales']}: write numbers as 1,0.875,0.75") from None
     if not all(0 < scale <= 1 for scale in scales):
-        raise FlowCacheError(f"--scales {given['scales']}: a share lies above 0 and up to 1")
+        raise UserError(f"--scales {given['scales']}: a share lies above 0 and up to 1")
     devices = given["devices"]
     card = plugins.module(models, given["model"]).CARD
     return kind(
@@ -322,7 +322,7 @@ def run_prediction(
     for video in videos:
         try:
             prediction = predictor(video, weights=weights, rule=on, clips=clips, crops=int(crops))
-        except FlowCacheError as error:
+        except UserError as error:
             failures.append({"video": str(video), "error": str(error)})
             continue
         results.append(prediction)
@@ -363,7 +363,7 @@ def run_demo(folder: Path, run: Callable[[Sequence[str]], object]) -> None:
     from twostream import demo
 
     if folder.exists() and any(folder.iterdir()):
-        raise FlowCacheError(f"{folder} is not empty: name a folder that is new, or delete it")
+        raise UserError(f"{folder} is not empty: name a folder that is new, or delete it")
     _console.print(f"rendering videos into {folder / 'videos'}")
     demo.render(folder / "videos")
     demo.contact_sheet(folder / "videos", folder / "videos.png")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from flowcache.entry import Entry
-from flowcache.store import FlowCache
+from flowcache.cache.entry import Entry
+from flowcache.cache.store import FlowCache
 from twostream.index import Item
 from twostream.sampling import Indices, even_clips, random_clip
 from twostream.streams import Stream

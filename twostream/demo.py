@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 
 from flowcache import algorithms, plugins
-from flowcache.types import Float32, Float64, FlowAlgorithm, FlowCacheError, UInt8
-from flowcache.video import Resize, Video
-from flowcache.visualize import enlarge, flow_to_color, legend, write_png, write_video
+from flowcache.errors import UserError
+from flowcache.show.render import enlarge, flow_to_color, legend, write_png, write_video
+from flowcache.types import Float32, Float64, FlowAlgorithm, UInt8
+from flowcache.video.decode import Resize, Video
 
 TEXTURES = ("dots", "checks", "stripes", "rings")
 # None of them turns into another when the picture is mirrored left to right, as training does.
@@ -77,10 +78,10 @@ def render(
     frames: of each video; a movement takes all of it, so it is slower in a longer one. With 24 it
         is about 1 px per frame.
     size: height and width in pixels, even.
-    The same arguments give the same files. FlowCacheError for numbers that make no such video.
+    The same arguments give the same files. UserError for numbers that make no such video.
     """
     if videos_per_class < 1 or frames < 2 or size < 48 or size % 2:
-        raise FlowCacheError(
+        raise UserError(
             f"the demo cannot have {videos_per_class} videos a class, of {frames} frames of {size} "
             "pixels a side: give at least 1 video, 2 frames, and an even side from 48 pixels on"
         )
@@ -196,7 +197,7 @@ def contact_sheet(folder: Path, output: Path) -> None:
     """Draw one frame of each class beside its flow as PNG: rows are textures, columns movements.
 
     From each class's first video, in the middle. The flow is DIS's, and its mean is subtracted, as
-    it is for the temporal network, so that the camera's share of it is gone. FlowCacheError where a
+    it is for the temporal network, so that the camera's share of it is gone. UserError where a
     class has no video in `folder`, or it cannot be read.
     """
     flow = plugins.create(algorithms, "dis")
@@ -218,7 +219,7 @@ def _frame_and_flow(folder: Path, flow: FlowAlgorithm) -> tuple[UInt8, Float32]:
     """The middle frame (H, W, 3) of the first video, and the field (2, H, W) less its mean."""
     path = next(iter(sorted(folder.glob("*.avi"))), None)
     if path is None:
-        raise FlowCacheError(f"{folder} holds no video: render the demo's videos first")
+        raise UserError(f"{folder} holds no video: render the demo's videos first")
     with Video(path) as video:
         rgb = np.concatenate([batch.rgb for batch in video.frames(Resize())])
     middle = len(rgb) // 2

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flowcache.entry import DamagedEntryError
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.entry import DamagedEntryError
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
 
 _UCF101_GROUP = re.compile(r".*_g\d+(?=_)")
 
 
-class VideoIndexError(FlowCacheError):
+class VideoIndexError(UserError):
     """Videos, lists or groups that do not fit together; the message says which."""
 
 

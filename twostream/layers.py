@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 # Clips and pictures
 
 
-class ClipSizeError(FlowCacheError):
+class ClipSizeError(UserError):
     """A clip that is too short or too small for the network; the message names the limit."""
 
 
@@ -136,7 +136,7 @@ def extend_in_time(network: nn.Module, *, kernel: int, strided: bool, repeat_end
     Kernels of 2 and more in space become `kernel` long in time, those of 1 stay 1. strided: what
     shrinks the picture halves time too; else time keeps its length. repeat_ends: pad in time with the
     end frames, else with zeros. Weights have the shapes of the new kernels and fresh values.
-    FlowCacheError for a layer that has no 3-D counterpart.
+    UserError for a layer that has no 3-D counterpart.
     """
     for name, child in network.named_children():
         replaced = _extended(child, kernel, strided, repeat_ends)
@@ -188,7 +188,7 @@ def _extended(layer: nn.Module, kernel: int, strided: bool, repeat_ends: bool) -
     if type(layer) is nn.AdaptiveAvgPool2d:
         return nn.AdaptiveAvgPool3d((1, *_pair(layer.output_size)))
     if not list(layer.children()) and "2d" in type(layer).__name__:
-        raise FlowCacheError(
+        raise UserError(
             f"a {type(layer).__name__} has no 3-D counterpart here: choose another backbone"
         )
     return None

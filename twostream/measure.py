@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream.connections import Connections
 
 # Every network for clips takes pictures of this side and so many frames; see `layers`.
@@ -137,15 +137,15 @@ def _kind(module: nn.Module) -> str:
 
 
 def _run(network: nn.Module, clip: Tensor) -> None:
-    """One forward pass as in evaluation. FlowCacheError where the network cannot take the clip."""
+    """One forward pass as in evaluation. UserError where the network cannot take the clip."""
     try:
         network.eval()(clip)
-    except FlowCacheError:
+    except UserError:
         raise
     except (RuntimeError, ValueError) as error:
         frames, channels, height, width = clip.shape[1:]
         reason = str(error).partition("\n")[0]
-        raise FlowCacheError(
+        raise UserError(
             f"it cannot take {frames} × {channels} × {height} × {width}: {reason}"
         ) from error
 
@@ -226,7 +226,7 @@ def _fields(
     try:
         with torch.enable_grad(), Connections():
             outputs = _outputs(network, paths, values)
-    except FlowCacheError:
+    except UserError:
         if reduced == clip:
             raise
         return _fields(build, paths, clip, clip)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from flowcache import plugins
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
 from twostream import fusion
 from twostream.checkpoint import (
     Spec,
@@ -85,7 +85,7 @@ def pretrain_stream(
     """Train one stream into `folder` without labels, by the model's own pretraining.
 
     The videos are divided as `train_stream` divides them, and those of the test part are not read.
-    Returns False in the helping processes of a distributed run. FlowCacheError for a model without a
+    Returns False in the helping processes of a distributed run. UserError for a model without a
     pretraining.
     """
     tested = _learn(
@@ -203,11 +203,11 @@ def evaluate_run(
 
 
 def items_to_test(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
-    """The test videos of a checkpoint's split, as they lie in a cache. FlowCacheError where one lacks."""
+    """The test videos of a checkpoint's split, as they lie in a cache. UserError where one lacks."""
     index = read_index(cache, None, spec.classes)
     here = {item.id for item in index.items}
     if missing := [i for i in spec.split.test if i not in here]:
-        raise FlowCacheError(
+        raise UserError(
             f"{len(missing)} of the {len(spec.split.test)} test videos are not in {cache.root}, the "
             f"first is {missing[0]}: name the cache that was trained on with --cache"
         )
@@ -232,10 +232,10 @@ def fuse_runs(runs: Path, weights: Mapping[str, float], rule: str) -> list[Score
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
-    """FlowCacheError unless these make a weighted mean of two streams or more."""
+    """UserError unless these make a weighted mean of two streams or more."""
     values = list(weights.values())
     if len(values) < 2 or not all(0 <= v < np.inf for v in values) or sum(values) == 0:
-        raise FlowCacheError(
+        raise UserError(
             "--weights must be two or more numbers, none below 0, not all 0 and none infinite"
         )
 
@@ -280,7 +280,7 @@ def _load_weights(model: Normalized, weights: str) -> list[str]:
     if weights != "published":
         return load_published(network, read_state(weights))
     if not getattr(network, "published", None):
-        raise FlowCacheError("nobody published weights of this model: name a file, or none")
+        raise UserError("nobody published weights of this model: name a file, or none")
     return load_published(network, fetch(network.published))
 
 
@@ -289,7 +289,7 @@ def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:
     try:
         check_leakage([item for item in index.items if item.id in learnt], index.select(split.test))
     except VideoIndexError as error:
-        raise FlowCacheError(
+        raise UserError(
             f"{weights} has learnt from videos that this run tests on ({error}): give both runs the "
             "same split"
         ) from None

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from flowcache import plugins
-from flowcache.devices import for_this_machine
-from flowcache.extract import Job, extract_video
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from flowcache.extraction.one import Job, extract_video
+from flowcache.workers.devices import for_this_machine
 from twostream import fusion
 from twostream.checkpoint import Spec, load_checkpoint
 from twostream.index import Item
@@ -30,14 +30,14 @@ class Prediction:
 
 
 class Predictor:
-    """Checkpoints, loaded once. FlowCacheError where they do not know the same classes."""
+    """Checkpoints, loaded once. UserError where they do not know the same classes."""
 
     def __init__(self, checkpoints: Sequence[Path]) -> None:
         self._streams: list[tuple[Normalized, Spec]] = [load_checkpoint(p) for p in checkpoints]
         first = self._streams[0][1]
         for _, spec in self._streams[1:]:
             if spec.classes != first.classes:
-                raise FlowCacheError(
+                raise UserError(
                     f"the {first.stream} and the {spec.stream} checkpoint know different classes: "
                     "train both on the same videos"
                 )
@@ -72,12 +72,12 @@ class Predictor:
     ) -> Prediction:
         """Each stream's best classes and, where there are several streams, those of their fusion.
 
-        Raises FlowCacheError for a video that cannot be decoded or is too short.
+        Raises UserError for a video that cannot be decoded or is too short.
         """
         if len(self._streams) > 1:
             check_weights(weights)
         if not video.is_file():
-            raise FlowCacheError(f"{video} is no file: name a video")
+            raise UserError(f"{video} is no file: name a video")
         scores = []
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             caches: dict[str, tuple[FlowCache, Item]] = {}
@@ -111,8 +111,8 @@ def _extract(video: Path, recipe: Recipe, folder: Path) -> tuple[FlowCache, Item
     cache = FlowCache.create(folder, recipe)
     try:
         info = extract_video(Job(video, video.name, cache.path("video")), recipe)
-    except FlowCacheError as error:
-        raise FlowCacheError(f"{video}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{video}: {error}") from error
     item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
     return cache, item
 

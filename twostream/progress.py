@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from flowcache.extract import Job, Outcome
+from flowcache.extraction.one import Job, Outcome
 
 
 class ExtractionBar:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from flowcache.atomic import atomic_path
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
 from twostream.data import ClipSpec
 from twostream.index import VideoIndex, read_index
 from twostream.lists import read_class_list, read_hmdb51, read_list
@@ -95,14 +95,14 @@ class RunOptions:
 
     @classmethod
     def recorded(cls, folder: Path) -> Self:
-        """The options of a run to be resumed. FlowCacheError where there is none."""
+        """The options of a run to be resumed. UserError where there is none."""
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
             return cls.from_plain(record["options"])
         except FileNotFoundError:
-            raise FlowCacheError(f"{folder} holds no run to resume: leave out --resume") from None
+            raise UserError(f"{folder} holds no run to resume: leave out --resume") from None
         except (KeyError, TypeError, ValueError) as error:
-            raise FlowCacheError(f"{folder / _RECORD} cannot be read: {error}") from None
+            raise UserError(f"{folder / _RECORD} cannot be read: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +115,11 @@ class TrainOptions(RunOptions):
 
 
 def start_run(folder: Path, options: RunOptions, overwrite: bool) -> None:
-    """Claim a run's folder and record its options and versions. FlowCacheError where it is taken."""
+    """Claim a run's folder and record its options and versions. UserError where it is taken."""
     if not is_first_process():
         return
     if (folder / LAST).exists() and not overwrite:
-        raise FlowCacheError(
+        raise UserError(
             f"{folder} holds a trained network: go on with --resume, replace it with --overwrite, or "
             "name another folder with --runs"
         )

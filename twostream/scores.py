@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flowcache.atomic import atomic_path
-from flowcache.types import Float32, FlowCacheError
+from flowcache.errors import UserError
+from flowcache.types import Float32
 
 
-class ScoresError(FlowCacheError):
+class ScoresError(UserError):
     """Scores that cannot be read, or do not belong together; the message says which."""
 
 

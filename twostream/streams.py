@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowcache.entry import Entry
-from flowcache.recipe import Recipe
+from flowcache.cache.entry import Entry
+from flowcache.cache.recipe import Recipe
 from twostream.index import Item
 
 Integers = npt.NDArray[np.integer]

@@ -20,7 +20,7 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from flowcache.atomic import write_csv
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 METRICS = "metrics.csv"
@@ -244,7 +244,7 @@ def _trainer(**options: Any) -> lightning.Trainer:
         return lightning.Trainer(**options)
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise FlowCacheError(
+        raise UserError(
             f"--accelerator, --devices, --num-nodes, --strategy or --precision: {reason}"
         ) from error
 

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 State = Mapping[str, Tensor]
 # Before the names in checkpoints of ours, and of programs that train on several devices.
 _WRAPPERS = ("model.network.", "module.")
 
 
-class WeightsError(FlowCacheError):
+class WeightsError(UserError):
     """Weights that do not fit the network; the message names the first that does not."""
 
 

@@ -13,11 +13,11 @@ from unittest import mock
 import common
 import numpy as np
 
-from flowcache.extract import Job, extract_video, find_videos
-from flowcache.recipe import Recipe
-from flowcache.sources import Here
-from flowcache.store import FlowCache
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.extraction.one import Job, extract_video, find_videos
 from flowcache.types import Codes, UInt8
+from flowcache.workers.client import Here
 from gpu.setting import CLIPS, Setting, number, show
 
 
@@ -80,5 +80,5 @@ def packed(videos: Path) -> float:
             return sum(extract_video(job, recipe).fields for job in jobs)
 
     some = find_videos(videos)[0][:CLIPS]
-    with mock.patch("flowcache.extract.flow_source", lambda recipe, address: Free(recipe)):
+    with mock.patch("flowcache.extraction.one.flow_source", lambda recipe, address: Free(recipe)):
         return work() / common.core_seconds(work)

@@ -100,8 +100,8 @@ def stacks(setting: Setting, size: tuple[int, int], pairs: int) -> list[Tensor]:
 
 def decoded(folder: Path, size: tuple[int, int], frames: int) -> list[UInt8]:
     """The beginnings of the first videos, gray."""
-    from flowcache.extract import find_videos
-    from flowcache.video import Resize, Video
+    from flowcache.extraction.one import find_videos
+    from flowcache.video.decode import Resize, Video
 
     found = []
     for path in find_videos(folder)[0][:CLIPS]:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowcache.types import Codes, FlowCacheError, FlowStack, Quantizing, UInt8, require_gray
+from flowcache.errors import UserError
+from flowcache.types import Codes, FlowStack, Quantizing, UInt8, require_gray
 
 # Of all pairs that are computed at once: 192 of 340x256 fill any GPU, and 6 a processor's cache.
 _PIXELS_ON_GPU, _PIXELS_ON_CPU = 192 * 340 * 256, 6 * 340 * 256
@@ -100,7 +101,7 @@ class DeviceSession:
     def start(
         self, stacks: Sequence[Tensor], step: int
     ) -> Callable[[], list[tuple[Codes, int] | str]]:
-        """See `flowcache.types.Session`. FlowCacheError where not even one pair fits the device."""
+        """See `flowcache.types.Session`. UserError where not even one pair fits the device."""
         stream = next(self._streams)
         with torch.inference_mode(), _current(self._device), _using(stream):
             codes, saturated, valid = (self._to_host(t) for t in self._solve(stacks, step))
@@ -145,7 +146,7 @@ class DeviceSession:
     def _halve(self, height: int, width: int, room: int) -> None:
         size = f"{width}x{height}"
         if room == 1:
-            raise FlowCacheError(
+            raise UserError(
                 f"{self._device} has too little memory for frames of {size}: use a smaller --size, or "
                 "--device cpu"
             )

@@ -5,7 +5,8 @@ from typing import Any
 
 import cv2
 
-from flowcache.types import FlowCacheError, FlowStack, UInt8, pairwise_flow, require_gray
+from flowcache.errors import UserError
+from flowcache.types import FlowStack, UInt8, pairwise_flow, require_gray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,13 @@ class DIS:
         return f"OpenCV {cv2.__version__}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields. FlowCacheError where a side is too small."""
+        """uint8 (T, H, W) → T − 1 fields. UserError where a side is too small."""
         require_gray(gray)
         # OpenCV reads past its buffers, and crashes, where the finest level has no room for two
         # patches each way; and it takes no picture under 12 pixels.
         smallest = max(12, (self.patch_size + self.patch_stride) << self.finest_scale)
         if min(gray.shape[1:]) < smallest:
-            raise FlowCacheError(
+            raise UserError(
                 f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for dis, which needs "
                 f"{smallest} pixels a side here: use farneback, or a larger --size"
             )

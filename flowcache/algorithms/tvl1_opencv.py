@@ -10,7 +10,8 @@ from typing import Any
 
 import cv2
 
-from flowcache.types import FlowCacheError, FlowStack, UInt8, pairwise_flow, require_gray
+from flowcache.errors import UserError
+from flowcache.types import FlowStack, UInt8, pairwise_flow, require_gray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,10 @@ class TVL1OpenCV:
         return f"OpenCV {cv2.__version__}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields. FlowCacheError for frames of a single row."""
+        """uint8 (T, H, W) → T − 1 fields. UserError for frames of a single row."""
         require_gray(gray)
         if gray.shape[1] < 2:  # OpenCV would read memory that nothing was written to
-            raise FlowCacheError(
+            raise UserError(
                 f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for tvl1_opencv, which "
                 "needs 2 rows: use tvl1, or a larger --size"
             )

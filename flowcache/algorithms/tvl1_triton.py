@@ -18,7 +18,8 @@ from torch import Tensor
 from flowcache.algorithms import _devices
 from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
 from flowcache.algorithms._tvl1_options import Options
-from flowcache.types import FlowCacheError, FlowStack, UInt8
+from flowcache.errors import UserError
+from flowcache.types import FlowStack, UInt8
 
 _OLDEST_TRITON = (3, 4)  # comes with PyTorch 2.8
 _BLOCK = 256  # pixels of one program, where a pixel is computed from what was there before
@@ -32,20 +33,20 @@ class TVL1Triton(_devices.InPyTorch, Options):
 
     @property
     def version(self) -> str:
-        """Our program's, and Triton's. FlowCacheError where it is not installed."""
+        """Our program's, and Triton's. UserError where it is not installed."""
         installed = _triton_version()
         if not installed:
-            raise FlowCacheError(
+            raise UserError(
                 "tvl1_triton needs Triton, which comes with PyTorch's CUDA and ROCm builds: install "
                 "such a build, or use tvl1"
             )
         return f"1, Triton {installed}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields, any size. FlowCacheError where there is no GPU."""
+        """uint8 (T, H, W) → T − 1 fields, any size. UserError where there is no GPU."""
         found = devices()
         if not found:
-            raise FlowCacheError("tvl1_triton needs a GPU that PyTorch can use: use tvl1")
+            raise UserError("tvl1_triton needs a GPU that PyTorch can use: use tvl1")
         return _devices.flow_of(self, gray, found[0])
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:

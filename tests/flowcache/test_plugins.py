@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from flowcache import algorithms, plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 PLUGINS = {
     "alpha": """
@@ -71,7 +71,7 @@ def test_the_names_of_the_algorithms_are_their_files(root):
 @pytest.mark.parametrize("name", ["delta", "", "_private", "alpha.py", "../alpha", "os", "Alpha"])
 def test_an_unknown_name_is_refused_with_the_names_that_there_are(folder, name):
     for ask in (plugins.create, lambda f, n: plugins.parse_options(f, n, [])):
-        with pytest.raises(FlowCacheError) as caught:
+        with pytest.raises(UserError) as caught:
             ask(folder, name)
         assert repr(name) in str(caught.value)
         assert "choose from alpha, beta, breaks, plain" in str(caught.value)
@@ -82,12 +82,12 @@ def test_an_unknown_option_is_refused_with_the_options_that_there_are(folder):
         lambda: plugins.create(folder, "alpha", speed=3),
         lambda: plugins.parse_options(folder, "alpha", ["speed=3"]),
     ):
-        with pytest.raises(FlowCacheError) as caught:
+        with pytest.raises(UserError) as caught:
             ask()
         assert str(caught.value) == (
             "alpha has no option 'speed': it has count, weight, lambda, on, mode, label"
         )
-    with pytest.raises(FlowCacheError, match="it has none"):
+    with pytest.raises(UserError, match="it has none"):
         plugins.create(folder, "plain", speed=3)
 
 
@@ -122,7 +122,7 @@ def test_options_are_read_as_the_type_that_the_plugin_declares(folder, text, val
     ["count=7.5", "count=x", "count=", "weight=x", "on=maybe", "on=", "mode=medium", "count", "=3"],
 )
 def test_a_value_that_does_not_fit_is_refused_in_one_sentence(folder, text):
-    with pytest.raises(FlowCacheError) as caught:
+    with pytest.raises(UserError) as caught:
         plugins.parse_options(folder, "alpha", [text])
     assert "\n" not in str(caught.value)
     assert text.partition("=")[0] in str(caught.value)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from flowcache.errors import UserError
 from flowcache.quantize import Quantizer
-from flowcache.types import FlowCacheError, FlowStack
+from flowcache.types import FlowStack
 
 USUAL = Quantizer(bound=20.0, step=20 / 127)
 
@@ -125,13 +126,13 @@ def test_encoding_what_was_decoded_gives_the_same_codes(codes):
     [(20, 0), (20, -1), (1, 2), (0, 0.1), (-5, 0.1), (float("nan"), 1), (20, float("nan"))],
 )
 def test_a_quantiser_without_codes_is_refused(bound, step):
-    with pytest.raises(FlowCacheError, match="leave no code"):
+    with pytest.raises(UserError, match="leave no code"):
         Quantizer(bound=bound, step=step)
 
 
 @pytest.mark.parametrize(("bound", "step"), [(32768, 1), (20, 1e-6)])
 def test_more_codes_than_sixteen_bits_are_refused(bound, step):
-    with pytest.raises(FlowCacheError, match="more codes than 16 bits"):
+    with pytest.raises(UserError, match="more codes than 16 bits"):
         Quantizer(bound=bound, step=step)
 
 

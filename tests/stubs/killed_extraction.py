@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flowcache import isolate
-from flowcache.extract import Job, extract_folder
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.extraction.one import Job, extract_folder
+from flowcache.workers import isolation
 
 
 def extract(videos: Path, cache: Path, recipe: Recipe, signs: Any) -> None:
     """Extract as the command does; `signs` is sent a word when it begins, and at the first fields."""
     os.setsid()  # a process group of its own, its children included
-    isolate.kill_all()
+    isolation.kill_all()
     signs.send("begun")
     told = False
 

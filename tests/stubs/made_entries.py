@@ -6,7 +6,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from flowcache.entry import Source, write_entry
+from flowcache.cache.entry import Source, write_entry
 from flowcache.types import FlowStack, Frames
 
 SOURCE = Source(name="a/v.avi", size_bytes=10, sha256="00", modified_ns=5)

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from flowcache.video import BrokenVideoError, Resize, Video
+from flowcache.video.decode import BrokenVideoError, Resize, Video
 
 BITS = 6
 COUNT = 20  # of the frames of the `videos` fixture

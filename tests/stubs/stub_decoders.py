@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
-from flowcache.types import FlowCacheError
-from flowcache.video import Video
+from flowcache.errors import UserError
+from flowcache.video.decode import Video
 
 
 class BadVideo(Video):
@@ -76,7 +76,7 @@ class UnpicklableError(Exception):
         self.handle = sys.stdout
 
 
-class DeepError(FlowCacheError):
+class DeepError(UserError):
     """A sentence for a user."""
 
 
@@ -150,10 +150,10 @@ def read_entry(entry: Any, indices: list[int], rounds: int, replies: Any) -> Non
 
 def try_to_write(root: Path, replies: Any) -> None:
     """Ask for the right to write to a cache, and say what the answer was."""
-    from flowcache.store import FlowCache
+    from flowcache.cache.store import FlowCache
 
     try:
         with FlowCache.open(root).writing():
             replies.put("in")
-    except FlowCacheError as error:
+    except UserError as error:
         replies.put(str(error))

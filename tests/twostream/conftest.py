@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from flowcache.entry import Source, write_entry
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
+from flowcache.cache.entry import Source, write_entry
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
 from flowcache.types import FlowStack, Frames
 from twostream.data import ClipSpec
 from twostream.index import Item, read_index

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import backbones
 from twostream.layers import ClipSizeError
 from twostream.weights import load_published
@@ -88,7 +88,7 @@ def test_these_take_a_picture_of_one_pixel(name):
 
 @pytest.mark.parametrize("name", ["lenet", "", "resnet19", "vgg13", "/", "tiny/3"])
 def test_an_unknown_name_is_refused_in_one_sentence(name):
-    with pytest.raises(FlowCacheError) as caught:
+    with pytest.raises(UserError) as caught:
         build(name)
     assert "\n" not in str(caught.value)
 
@@ -210,11 +210,11 @@ def test_a_network_of_timm_that_needs_its_own_size_says_so(timm):
 
 
 def test_a_network_that_timm_lacks_is_refused(timm):
-    with pytest.raises(FlowCacheError, match="'resnet_of_nobody'"):
+    with pytest.raises(UserError, match="'resnet_of_nobody'"):
         build("timm/resnet_of_nobody")
 
 
 def test_without_timm_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(FlowCacheError, match=r"twostream\[timm\]"):
+    with pytest.raises(UserError, match=r"twostream\[timm\]"):
         build("timm/resnet18")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream.checkpoint import Spec, add_spec, load_checkpoint
 from twostream.data import ClipSpec
 from twostream.splits import Split
@@ -70,13 +70,13 @@ class Trap:
 
 def test_a_checkpoint_that_would_execute_code_is_refused_and_nothing_runs(tmp_path, spec):
     save(tmp_path / "c.ckpt", spec(), extra=Trap(str(tmp_path / "witness")))
-    with pytest.raises(FlowCacheError, match=r"c\.ckpt"):
+    with pytest.raises(UserError, match=r"c\.ckpt"):
         load_checkpoint(tmp_path / "c.ckpt")
     assert not (tmp_path / "witness").exists()
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(FlowCacheError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         load_checkpoint(tmp_path / "c.ckpt")
 
 
@@ -127,7 +127,7 @@ def cut(path):
 def test_anything_else_is_refused_by_its_name_in_one_sentence(tmp_path, spec, spoil):
     save(tmp_path / "c.ckpt", spec())
     spoil(tmp_path / "c.ckpt")
-    with pytest.raises(FlowCacheError, match=r"c\.ckpt") as caught:
+    with pytest.raises(UserError, match=r"c\.ckpt") as caught:
         load_checkpoint(tmp_path / "c.ckpt")
     assert "\n" not in str(caught.value)
 
@@ -137,5 +137,5 @@ def test_a_model_that_this_version_lacks_is_named(tmp_path, spec):
     content = torch.load(tmp_path / "c.ckpt")
     content["twostream"]["model"] = "s3d"
     torch.save(content, tmp_path / "c.ckpt")
-    with pytest.raises(FlowCacheError, match="s3d"):
+    with pytest.raises(UserError, match="s3d"):
         load_checkpoint(tmp_path / "c.ckpt")

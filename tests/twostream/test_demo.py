@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from flowcache import algorithms, plugins
-from flowcache.types import FlowCacheError
-from flowcache.video import Resize, Video
+from flowcache.errors import UserError
+from flowcache.video.decode import Resize, Video
 from twostream import demo
 from twostream.index import _UCF101_GROUP
 
@@ -67,7 +67,7 @@ def test_the_seed_decides_every_byte(tmp_path):
     "numbers", [{"videos_per_class": 0}, {"frames": 1}, {"size": 97}, {"size": 32}]
 )
 def test_numbers_that_make_no_video_are_refused(numbers, tmp_path):
-    with pytest.raises(FlowCacheError, match="the demo cannot have"):
+    with pytest.raises(UserError, match="the demo cannot have"):
         demo.render(tmp_path, **numbers)
 
 
@@ -161,5 +161,5 @@ def test_the_contact_sheet_shows_every_class(videos, tmp_path):
 
 
 def test_a_contact_sheet_of_nothing_is_refused(tmp_path):
-    with pytest.raises(FlowCacheError, match=r"dots-rise holds no video"):
+    with pytest.raises(UserError, match=r"dots-rise holds no video"):
         demo.contact_sheet(tmp_path, tmp_path / "sheet.png")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import fusion
 from twostream.pipeline import SCORES, fuse_runs
 from twostream.scores import Scores, ScoresError
@@ -167,13 +167,13 @@ def test_fused_runs_are_joined_by_id_and_written(runs, rule):
     ids=str,
 )
 def test_weights_that_make_no_mean_are_refused(runs, weights):
-    with pytest.raises(FlowCacheError, match="weight"):
+    with pytest.raises(UserError, match="weight"):
         fuse_runs(runs, weights, "softmax")
     assert not (runs / "fused").exists()
 
 
 def test_an_unknown_rule_is_refused_with_the_known_ones(runs):
-    with pytest.raises(FlowCacheError, match=r"'product'.*logits.*softmax"):
+    with pytest.raises(UserError, match=r"'product'.*logits.*softmax"):
         fuse_runs(runs, {"spatial": 1, "temporal": 1}, "product")
 
 

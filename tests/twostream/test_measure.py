@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import backbones, measure, models
 from twostream.layers import OverBackbone
 
@@ -95,7 +95,7 @@ def test_operations_of_frames_folded_into_the_batch_count_every_frame():
 def test_a_clip_that_a_network_cannot_take_is_named():
     with torch.device("meta"):
         network = OnFrames(nn.Conv2d(3, 4, 1))
-    with pytest.raises(FlowCacheError, match="cannot take 1 × 2 × 8 × 8"):
+    with pytest.raises(UserError, match="cannot take 1 × 2 × 8 × 8"):
         measure.operations(network, (1, 2, 8, 8))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import models
 from twostream.card import Card
 from twostream.layers import ClipSizeError, Stacked
@@ -276,7 +276,7 @@ def test_a_wrong_option_is_refused_in_one_sentence(name, text, word):
         options = plugins.parse_options(models, name, [text])
         plugins.create(models, name, **options, channels=2, length=10, classes=5)
 
-    with pytest.raises(FlowCacheError, match=word) as caught:
+    with pytest.raises(UserError, match=word) as caught:
         build_as_the_command_does()
     assert "\n" not in str(caught.value)
 
@@ -311,7 +311,7 @@ def test_a_wrong_option_is_refused_in_one_sentence(name, text, word):
     ],
 )
 def test_options_out_of_range_are_refused_in_one_sentence(name, text):
-    with pytest.raises(FlowCacheError, match=text.partition("=")[0]) as caught:
+    with pytest.raises(UserError, match=text.partition("=")[0]) as caught:
         plugins.create(
             models,
             name,
@@ -324,7 +324,7 @@ def test_options_out_of_range_are_refused_in_one_sentence(name, text):
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
-    with pytest.raises(FlowCacheError, match=r"'vgg'.*resnet.*tiny"):
+    with pytest.raises(UserError, match=r"'vgg'.*resnet.*tiny"):
         plugins.parse_options(models, "vgg", [])
 
 

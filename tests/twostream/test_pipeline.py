@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import train
 from twostream.checkpoint import Spec, load_checkpoint
 from twostream.data import ClipReader, ClipSpec
@@ -123,7 +123,7 @@ def test_the_checkpoint_knows_the_cache_that_it_was_trained_on(run, toy):
 
 def test_a_trained_run_is_not_replaced_without_a_word(run, options):
     before = (run / "temporal" / BEST).read_bytes()
-    with pytest.raises(FlowCacheError, match=r"--resume.*--overwrite"):
+    with pytest.raises(UserError, match=r"--resume.*--overwrite"):
         start_run(run / "temporal", options(), overwrite=False)
     assert (run / "temporal" / BEST).read_bytes() == before
 
@@ -144,7 +144,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_may_be_started_again(tmp_
 
 
 def test_resuming_nothing_is_refused(tmp_path):
-    with pytest.raises(FlowCacheError, match="no run to resume"):
+    with pytest.raises(UserError, match="no run to resume"):
         TrainOptions.recorded(tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_resuming_nothing_is_refused(tmp_path):
 )
 def test_a_record_of_something_else_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(FlowCacheError, match=r"run\.json"):
+    with pytest.raises(UserError, match=r"run\.json"):
         TrainOptions.recorded(tmp_path)
 
 
@@ -252,7 +252,7 @@ def test_a_run_that_was_moved_goes_on_to_the_same_result(misled, tmp_path, optio
 _CHILD = """
 import sys
 from pathlib import Path
-from flowcache.store import FlowCache
+from flowcache.cache.store import FlowCache
 from twostream.pipeline import train_stream
 from twostream.runs import TrainOptions
 
@@ -414,7 +414,7 @@ def test_a_test_video_that_a_cache_lacks_is_named(run, make_toy, tmp_path):
     cache = make_toy(tmp_path / "cache")
     spec = load_checkpoint(run / "temporal" / BEST)[1]
     cache.path(spec.split.test[1]).unlink()
-    with pytest.raises(FlowCacheError, match=spec.split.test[1]):
+    with pytest.raises(UserError, match=spec.split.test[1]):
         items_to_test(cache, spec)
 
 
@@ -486,7 +486,7 @@ def test_given_weights_are_where_training_starts(run, toy, tmp_path, options):
 
 @pytest.mark.parametrize("weights", ["published", "missing.pt"])
 def test_weights_that_are_not_to_be_had_are_refused(weights, toy, tmp_path, options):
-    with pytest.raises(FlowCacheError):
+    with pytest.raises(UserError):
         train_stream(toy, tmp_path, options(weights=weights))
 
 
@@ -511,7 +511,7 @@ def test_lists_decide_the_split_of_a_run(toy, tmp_path, options):
 def test_a_group_on_both_sides_of_given_lists_stops_the_run(toy, tmp_path, options):
     (tmp_path / "test").write_text("calm/v_calm_g01_c01.avi\nwild/v_wild_g01_c01.avi\n")
     plan = options(split=SplitOptions(test_list=str(tmp_path / "test")))
-    with pytest.raises(FlowCacheError, match="v_calm_g01"):
+    with pytest.raises(UserError, match="v_calm_g01"):
         train_stream(toy, tmp_path / "run", plan)
     assert not (tmp_path / "run" / LAST).exists()
 
@@ -524,7 +524,7 @@ def test_an_entry_that_breaks_in_training_is_named_in_one_sentence(
     for identifier in cache.ids():
         _spoil_flow(cache.path(identifier))
     read_index(cache)  # what an entry says of itself is still there
-    with pytest.raises(FlowCacheError, match=r"v_\w+_g\d\d_c\d\d\.h5") as caught:
+    with pytest.raises(UserError, match=r"v_\w+_g\d\d_c\d\d\.h5") as caught:
         train_stream(cache, tmp_path / "run", options(workers=workers))
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)

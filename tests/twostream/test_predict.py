@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from made_videos import MJPEG_AVI, moving_scene, write_video
 
-from flowcache.extract import Job, extract_video
-from flowcache.recipe import Recipe
-from flowcache.store import FlowCache
-from flowcache.types import FlowCacheError
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from flowcache.extraction.one import Job, extract_video
 from twostream.index import read_index
 from twostream.pipeline import evaluate_run, fuse_runs, train_stream
 from twostream.predict import Predictor
@@ -109,7 +109,7 @@ def test_a_broken_video_is_refused_by_its_name_in_one_sentence(trained, tmp_path
     folder, _ = trained
     video = write_video(tmp_path / "bad.avi", moving_scene(7, 48, 64, 1, 0), MJPEG_AVI)
     spoil(video)
-    with pytest.raises(FlowCacheError, match=rf"bad\.avi.*({words})") as caught:
+    with pytest.raises(UserError, match=rf"bad\.avi.*({words})") as caught:
         Predictor(checkpoints(folder))(video, weights=WEIGHTS)
     assert "\n" not in str(caught.value)
 
@@ -121,19 +121,19 @@ def test_a_broken_video_is_refused_by_its_name_in_one_sentence(trained, tmp_path
 )
 def test_weights_that_make_no_mean_are_refused(trained, weights):
     folder, _ = trained
-    with pytest.raises(FlowCacheError, match="weight"):
+    with pytest.raises(UserError, match="weight"):
         Predictor(checkpoints(folder))(folder / "videos" / "still" / "0.avi", weights=weights)
 
 
 def test_checkpoints_of_different_classes_are_refused(trained, make_toy, tmp_path, options):
     folder, _ = trained
     train_stream(make_toy(tmp_path / "cache"), tmp_path / "run", options(schedule={"epochs": 1}))
-    with pytest.raises(FlowCacheError, match="different classes"):
+    with pytest.raises(UserError, match="different classes"):
         Predictor([*checkpoints(folder, "spatial"), tmp_path / "run" / BEST])
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(FlowCacheError, match="train that stream first"):
+    with pytest.raises(UserError, match="train that stream first"):
         Predictor([tmp_path / "spatial" / BEST])
 
 

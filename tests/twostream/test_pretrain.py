@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import pipeline
 from twostream.checkpoint import load_checkpoint
 from twostream.data import ClipReader
@@ -107,7 +107,7 @@ def test_the_videos_are_divided_as_for_training_and_those_of_the_test_are_never_
 
 
 def test_a_model_without_a_pretraining_is_refused(toy, tmp_path, plan):
-    with pytest.raises(FlowCacheError, match="c3d has no pretraining of its own"):
+    with pytest.raises(UserError, match="c3d has no pretraining of its own"):
         pretrain_stream(toy, tmp_path, plan(model="c3d", options={}))
 
 
@@ -121,18 +121,16 @@ def test_clips_that_the_pretraining_does_not_admit_are_refused_before_the_first_
 
 
 def test_its_checkpoint_is_no_trained_network(pretrained):
-    with pytest.raises(
-        FlowCacheError, match=r"best\.ckpt is of a pretraining.*--weights"
-    ) as caught:
+    with pytest.raises(UserError, match=r"best\.ckpt is of a pretraining.*--weights") as caught:
         load_checkpoint(pretrained / BEST)
     assert "\n" not in str(caught.value)
 
 
 def test_its_run_is_not_resumed_as_a_training_nor_a_training_as_it(pretrained, tmp_path, plan):
-    with pytest.raises(FlowCacheError, match=r"run\.json.*another command"):
+    with pytest.raises(UserError, match=r"run\.json.*another command"):
         TrainOptions.recorded(pretrained)
     start_run(tmp_path, plan(train=True), overwrite=False)
-    with pytest.raises(FlowCacheError, match=r"run\.json.*another command"):
+    with pytest.raises(UserError, match=r"run\.json.*another command"):
         RunOptions.recorded(tmp_path)
 
 
@@ -240,7 +238,7 @@ def test_weights_that_have_learnt_from_videos_that_would_test_are_refused(
         (tmp_path / "list").write_text("".join(f"{i}.avi\n" for i in [*group, *rest]))
         own = replace(own, split=SplitOptions(test_list=str(tmp_path / "list")))
     monkeypatch.setattr(pipeline, "fit", None)  # it never comes so far
-    with pytest.raises(FlowCacheError, match=r"best\.ckpt has learnt from videos") as caught:
+    with pytest.raises(UserError, match=r"best\.ckpt has learnt from videos") as caught:
         train_stream(toy, tmp_path / "run", own)
     assert "\n" not in str(caught.value)
 
@@ -251,5 +249,5 @@ def test_a_trained_network_of_the_other_stream_is_held_to_the_same(toy, tmp_path
     weights = str(tmp_path / "temporal" / BEST)
     again = options(schedule={"epochs": 1}, weights=weights)
     train_stream(toy, tmp_path / "again", again)
-    with pytest.raises(FlowCacheError, match="has learnt from videos"):
+    with pytest.raises(UserError, match="has learnt from videos"):
         train_stream(toy, tmp_path / "other", replace(again, seed=5))

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 
 
 def create(
@@ -23,20 +23,20 @@ def create(
 ) -> Any:
     """A network by name: a file (alexnet), with its variant (resnet50), or FILE/VARIANT (timm/…).
 
-    FlowCacheError for a name that there is not.
+    UserError for a name that there is not.
     """
     folder = sys.modules[__name__]
     file, variant = _split(name, plugins.names(folder))
     if file not in plugins.names(folder):
-        raise FlowCacheError(
+        raise UserError(
             f"there is no backbone {name!r}: choose resnet18, resnet34, resnet50, alexnet, vgg16, "
             "cnn_m_2048, tiny, or timm/NAME"
         )
     if variant:
         try:
             options |= plugins.parse_options(folder, file, [f"variant={variant}"])
-        except FlowCacheError as error:
-            raise FlowCacheError(f"there is no backbone {name!r}: {error}") from None
+        except UserError as error:
+            raise UserError(f"there is no backbone {name!r}: {error}") from None
     network: nn.Module = plugins.create(
         folder, file, channels=channels, classes=classes, dropout=dropout, **options
     )

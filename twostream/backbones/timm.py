@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream.layers import ClipSizeError
 
 
@@ -18,7 +18,7 @@ class Timm(nn.Module):
         super().__init__()
         timm = _library()
         if variant not in timm.list_models():
-            raise FlowCacheError(
+            raise UserError(
                 f"timm has no network {variant!r}: `timm.list_models()` lists {len(timm.list_models())}"
             )
         self.model = timm.create_model(
@@ -61,11 +61,11 @@ def _library() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise FlowCacheError(
+        raise UserError(
             f"networks of timm need its package ({error}): pip install 'twostream[timm]'"
         ) from None
     except RuntimeError as error:  # a torchvision made for another torch fails while it is imported
-        raise FlowCacheError(f"timm cannot be imported: {error}") from None
+        raise UserError(f"timm cannot be imported: {error}") from None
     return timm
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
-from flowcache.types import FlowCacheError
+from flowcache.errors import UserError
 from twostream import models
 from twostream.weights import WeightsError, load_published
 
@@ -129,5 +129,5 @@ def test_no_clip_is_too_short_or_too_small(name, length, side):
 
 @EVERY
 def test_a_share_of_dropout_is_a_share(name):
-    with pytest.raises(FlowCacheError, match="dropout=1"):
+    with pytest.raises(UserError, match="dropout=1"):
         build(name, dropout=1.0)

@@ -1,0 +1,1 @@
+"""What lies on disk: recipe, codec, entries and the folder that holds them."""

@@ -1,0 +1,120 @@
+"""A cache: a folder of entries that mirrors the folder of videos, made by one recipe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import joblib
+
+from flowcache.atomic import atomic_path, remove_leftovers
+from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry, EntryInfo
+from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
+
+_RECIPE_FILE = "cache.json"
+
+
+class FlowCache:
+    """The entries under one folder; an id is an entry's path there, without its suffix."""
+
+    def __init__(self, root: Path, recipe: Recipe) -> None:
+        self.root = root
+        self.recipe = recipe
+
+    @classmethod
+    def open(cls, root: Path) -> "FlowCache":
+        """An existing cache. UserError where there is none, or one of another format."""
+        path = root / _RECIPE_FILE
+        try:
+            return cls(root, Recipe.from_json(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UserError(
+                f"{root} is no flow cache (it has no {_RECIPE_FILE}): make one with "
+                "`twostream extract-flow VIDEOS`, or name another with --cache"
+            ) from None
+        except ValueError as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+
+    @classmethod
+    def begun(cls, root: Path) -> Recipe | None:
+        """The recipe of the cache in a folder, or None where there is none yet."""
+        return cls.open(root).recipe if (root / _RECIPE_FILE).exists() else None
+
+    @classmethod
+    def create(cls, root: Path, recipe: Recipe) -> "FlowCache":
+        """A cache to write into; an existing one must have this recipe, else UserError."""
+        path = root / _RECIPE_FILE
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                temporary.write_text(recipe.to_json(indent=2) + "\n", encoding="utf-8")
+        cache = cls.open(root)
+        if differences := cache.recipe.differences(recipe):
+            raise UserError(
+                f"{root} was made with {'; '.join(differences)}: give the same options again, or "
+                "another --cache"
+            )
+        return cache
+
+    def discard_if_empty(self) -> None:
+        """Take back `create` where nothing came of it, so that another recipe may have the folder."""
+        if not self.ids():
+            (self.root / _RECIPE_FILE).unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The right to write, held by one extraction at a time; clears what a killed one left."""
+        lock = filelock.FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(
+                f"another extraction is writing to {self.root}: wait for it, or stop it"
+            ) from None
+        try:
+            remove_leftovers(self.root)
+            yield
+            remove_leftovers(self.root)  # of children that crashed
+        finally:
+            lock.release()
+
+    def path(self, identifier: str) -> Path:
+        """Where an entry lies, or would lie."""
+        return self.root / f"{identifier}{SUFFIX}"
+
+    def entry(self, identifier: str) -> Entry:
+        """One entry, not opened yet."""
+        return Entry(self.path(identifier))
+
+    def ids(self) -> list[str]:
+        """All entries, sorted."""
+        return sorted(
+            path.relative_to(self.root).as_posix().removesuffix(SUFFIX)
+            for path in self.root.rglob(f"*{SUFFIX}")
+            if not path.name.startswith(".")
+        )
+
+    def infos(self) -> Iterator[tuple[str, EntryInfo | DamagedEntryError]]:
+        """What each entry says of itself, or why it cannot be read."""
+        for identifier in self.ids():
+            entry = self.entry(identifier)
+            try:
+                yield identifier, entry.info()
+            except DamagedEntryError as error:
+                yield identifier, error
+            finally:
+                entry.close()
+
+    def verify(self, jobs: int = -1) -> Iterator[tuple[str, str]]:
+        """Read every byte of every entry; yields each id with what is wrong, empty where nothing is."""
+        tasks = (joblib.delayed(_problem)(i, self.entry(i), self.recipe) for i in self.ids())
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+
+
+def _problem(identifier: str, entry: Entry, recipe: Recipe) -> tuple[str, str]:
+    try:
+        info = entry.verify()
+    except DamagedEntryError as error:
+        return identifier, str(error)
+    differences = info.recipe.differences(recipe)
+    return identifier, f"it was made with {'; '.join(differences)}" if differences else ""

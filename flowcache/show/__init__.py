@@ -1,0 +1,1 @@
+"""Flow as colour, beside its frame, as pictures and videos."""
