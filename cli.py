@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from flowcache.cache.recipe import Recipe
 from twostream.options import (
     CACHE,
     CLIP,
@@ -50,7 +51,16 @@ class _Command(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(f"{error}{_flag(self, ctx, error.parameter)}") from error
+
+
+def _flag(group: click.Group, ctx: click.Context, parameter: str | None) -> str:
+    """The option by which the command that runs lets a user set what is at fault, in brackets."""
+    command = group.get_command(ctx, ctx.invoked_subcommand or "")
+    for option in command.params if command else ():
+        if isinstance(option, click.Option) and option.name == parameter:
+            return f" ({option.opts[0]})"
+    return ""
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,31 +83,52 @@ def main() -> None:
     "--algorithm",
     default="tvl1",
     show_default=True,
-    help="tvl1, tvl1_opencv, farneback or dis: a file in flowcache/algorithms.",
+    help="tvl1, farneback, dis, or OpenCV's own tvl1_opencv.",
 )
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
-@click.option("--step", type=int, default=1, show_default=True, help="Frames from t to t + step.")
+@click.option(
+    "--step",
+    "frame_step",
+    type=int,
+    default=Recipe.frame_step,
+    show_default=True,
+    help="Frames from t to t + step.",
+)
 @click.option(
     "--size",
-    default="256",
+    default=Recipe.size,
     show_default=True,
     metavar="SIDE|WxH",
     help="Short side, never enlarged, or an exact size.",
 )
-@click.option("--bound", type=float, default=20.0, show_default=True, help="Largest flow, px.")
+@click.option(
+    "--bound", type=float, default=Recipe.bound, show_default=True, help="Largest flow, px."
+)
 @click.option(
     "--quantizer-step",
     type=float,
-    default=None,
+    default=Recipe.quantizer_step,
     show_default="bound / 127",
     help="Distance between stored values, px.",
 )
-@click.option("--jpeg-quality", type=int, default=90, show_default=True, help="Of the RGB frames.")
+@click.option(
+    "--jpeg-quality",
+    type=int,
+    default=Recipe.jpeg_quality,
+    show_default=True,
+    help="Of the RGB frames.",
+)
 @click.option(
     "--device",
     default="auto",
     show_default=True,
     help="cpu; cuda, which is all GPUs; one of them, as cuda:1; or auto: the GPUs, if there are any.",
+)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="Which of the algorithm's implementations: cpu, torch or triton; auto: the device's fastest.",
 )
 @click.option(
     "--jobs", type=_JOBS, default=-1, show_default=True, help="Videos at once; -1: all cores."
@@ -113,49 +144,28 @@ def main() -> None:
     "--keep-partial", is_flag=True, help="Of a broken video keep what decodes, marked so."
 )
 @click.option(
-    "--backend",
+    "--scheduler", help="Address of a Dask scheduler, as tcp://host:8786: use its cluster."
+)
+@click.option(
+    "--joblib-backend",
     default="threading",
     show_default=True,
-    help="A joblib backend; each video runs in a process of its own in any case. dask: a cluster.",
+    help="How joblib starts the videos' processes: threading does it from this one.",
 )
-@click.option("--scheduler", help="Address of the Dask scheduler, as tcp://host:8786.")
 def extract_flow(
-    videos: Path,
-    cache: Path,
-    algorithm: str,
-    options: Sequence[str],
-    step: int,
-    size: str,
-    bound: float,
-    quantizer_step: float | None,
-    jpeg_quality: int,
-    device: str,
-    **how: Any,
+    videos: Path, cache: Path, algorithm: str, options: Sequence[str], **given: Any
 ) -> None:
     """Compute the optical flow of every video under VIDEOS, once.
 
     What is done already is kept, so it is safe to stop this and start it again.
     """
     from flowcache import algorithms, plugins
-    from flowcache.cache.recipe import Recipe
-    from flowcache.cache.store import FlowCache
-    from flowcache.workers.devices import choose
     from twostream.console import run_extraction
 
-    if device == "auto" and how["backend"] != "threading":
-        device = "cpu"  # the work is done on other machines
-    given = plugins.parse_options(algorithms, algorithm, options)
-    choice = choose(algorithm, given, device, FlowCache.begun(cache))
-    recipe = Recipe.of(
-        choice.algorithm,
-        choice.options,
-        frame_step=step,
-        size=size,
-        bound=bound,
-        quantizer_step=bound / 127 if quantizer_step is None else quantizer_step,
-        jpeg_quality=jpeg_quality,
-    )
-    if not run_extraction(videos, cache, recipe, choice, **how):
+    options_of_algorithm = plugins.parse_options(algorithms, algorithm, options)
+    if not run_extraction(
+        videos, cache, algorithm=algorithm, options=options_of_algorithm, **given
+    ):
         sys.exit(1)
 
 
@@ -191,7 +201,9 @@ def cache_verify(cache: Path, jobs: int) -> None:
 @click.option("--frame", type=int, help="Which field a picture shows; by default the liveliest.")
 @click.option("--algorithm", default="tvl1", show_default=True, help="For a video.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the algorithm.")
-@click.option("--size", default="256", show_default=True, metavar="SIDE|WxH", help="For a video.")
+@click.option(
+    "--size", default=Recipe.size, show_default=True, metavar="SIDE|WxH", help="For a video."
+)
 def show(
     source: Path,
     output: Path,
@@ -202,21 +214,14 @@ def show(
 ) -> None:
     """Show a video or a cache entry beside its flow, as out.mp4 or out.png."""
     from flowcache import algorithms, plugins
-    from flowcache.cache.recipe import Recipe
-    from flowcache.show.render import show as draw
+    from twostream.console import run_show
 
     given = plugins.parse_options(algorithms, algorithm, options)
+    # Nothing is kept, so the flow may be finer and larger than in a cache.
     recipe = Recipe.of(
-        algorithm,
-        given,
-        frame_step=1,
-        size=size,
-        bound=64.0,
-        quantizer_step=1 / 64,
-        jpeg_quality=95,
+        algorithm, given, size=size, bound=64.0, quantizer_step=1 / 64, jpeg_quality=95
     )
-    draw(source, output, recipe, frame=frame)
-    click.echo(f"wrote {output}")
+    run_show(source, output, recipe, frame)
 
 
 @main.command()

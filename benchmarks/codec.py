@@ -19,11 +19,12 @@ import cv2
 import h5py
 import numpy as np
 
-from flowcache import algorithms, plugins
-from flowcache.cache import codec
+from flowcache import algorithms
+from flowcache.cache.codec import DEFAULT as CODEC
 from flowcache.quantize import Quantizer
 from flowcache.types import FlowAlgorithm, FlowStack
-from flowcache.video.decode import Resize, Video
+from flowcache.video.decode import Video
+from flowcache.video.resize import Resize
 
 BOUND = 20.0
 QUANTIZER = Quantizer(bound=BOUND, step=BOUND / 127)
@@ -46,7 +47,7 @@ class Ours:
         _, _, self.height, self.width = flow.data.shape
         # Without the chunk cache: a write compresses at once, and a read decompresses each time.
         self.file = h5py.File(self.path, "w", rdcc_nbytes=0)
-        self.dataset = codec.create_dataset(
+        self.dataset = CODEC.create_dataset(
             self.file, "flow", self.height, self.width, QUANTIZER.dtype
         )
         self.dataset.resize(len(flow), axis=0)
@@ -54,7 +55,7 @@ class Ours:
     def write(self, i: int) -> None:
         """One field, to the file."""
         codes, _ = QUANTIZER.encode(FlowStack(self.flow.data[i : i + 1]))
-        self.dataset[i : i + 1] = codec.pack(codes)
+        self.dataset[i : i + 1] = CODEC.pack(codes)
 
     def reopen(self) -> int:
         """Makes it readable; returns the bytes of all fields."""
@@ -65,7 +66,7 @@ class Ours:
 
     def codes(self, i: int) -> np.ndarray:
         """One field as integers (2, H, W)."""
-        return codec.unpack(self.dataset[i : i + 1], self.height, QUANTIZER.dtype)[0]
+        return CODEC.unpack(self.dataset[i : i + 1], self.height, QUANTIZER.dtype)[0]
 
     def pixels(self, i: int) -> np.ndarray:
         """One field as float32 (2, H, W)."""
@@ -162,7 +163,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    algorithm = plugins.create(algorithms, options.algorithm)
+    algorithm = algorithms.create(options.algorithm)
     resize = Resize.parse(options.size)
     sets = {"bikes": [common.data() / "clips" / "bikes.mp4"], "UCF101": common.ucf101(2)}
     everything: dict[str, list[tuple[float, float]]] = {figure: [] for figure in FIGURES}

@@ -24,11 +24,11 @@ import common
 import cv2
 import numpy as np
 
-from flowcache import algorithms, plugins
+from flowcache import algorithms
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.one import extract_folder
-from flowcache.video.decode import Resize
+from flowcache.extraction.many import extract_folder
+from flowcache.video.resize import Resize
 
 CHEAPEST = {
     "finest_scale": 3,
@@ -38,24 +38,12 @@ CHEAPEST = {
 }
 
 
-def recipe(algorithm: str, size: str, options: dict[str, object]) -> Recipe:
-    return Recipe.of(
-        algorithm,
-        options,
-        frame_step=1,
-        size=size,
-        bound=20.0,
-        quantizer_step=20 / 127,
-        jpeg_quality=95,
-    )
-
-
 def ours(
     videos: Path, algorithm: str, size: str, jobs: int, options: dict[str, object] | None = None
 ) -> int:
     """The fields of an extraction into a cache that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        cache = FlowCache.create(Path(folder), recipe(algorithm, size, options or {}))
+        cache = FlowCache.create(Path(folder), Recipe.of(algorithm, options, size=size))
         summary = extract_folder(videos, cache, jobs=jobs)
         if summary.failures:
             raise SystemExit(f"extraction failed: {summary.failures}")
@@ -86,7 +74,7 @@ def bare_video(task: tuple[Path, str, str]) -> int:
                 )
             )
     # In pieces, as extraction does: a field is still in the processor's cache when the next one comes.
-    algorithm, fields = plugins.create(algorithms, name), 0
+    algorithm, fields = algorithms.create(name), 0
     for start in range(0, len(grey) - 1, 16):
         fields += len(algorithm(np.stack(grey[start : start + 17])))
     return fields

@@ -23,7 +23,7 @@ import cv2
 import matplotlib
 import numpy as np
 
-from flowcache import algorithms, plugins
+from flowcache import algorithms
 from flowcache.types import Float32, UInt8, pairwise_flow
 
 matplotlib.use("Agg")
@@ -49,7 +49,7 @@ class Row:
 
 
 def plugin(name: str, label: str = "", **options: Any) -> Row:
-    algorithm = plugins.create(algorithms, name, **options)
+    algorithm = algorithms.create(name, **options)
     label = label or " ".join(
         f"{key.rstrip('_')}={value}".lower() for key, value in options.items()
     )

@@ -45,7 +45,7 @@ from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
-from flowcache.algorithms import tvl1_triton
+from flowcache.algorithms.tvl1 import triton as in_triton
 
 LONGEST = 1.0  # s; no larger batch is tried after one that takes longer
 DEPTH = 4  # of the kernels, for where Triton is not installed
@@ -83,14 +83,14 @@ def rates(setting: Setting) -> None:
             rows.append([profile, *cells])
             if size == setting.sizes[0]:
                 setting.best[profile] = max(speeds, key=lambda batch: speeds[batch])
-        show(header, rows, "tvl1_triton at {}x{}: pairs/s (GiB at the peak)".format(*size))
+        show(header, rows, "The backend triton at {}x{}: pairs/s (GiB at the peak)".format(*size))
 
 
 def by_batch(
     setting: Setting, size: tuple[int, int], profile: str
 ) -> tuple[dict[int, float], list[str]]:
     """Pairs/s of each batch, and the cells of the table."""
-    solver, speeds, cells = setting.algorithm("tvl1_triton", profile), {}, []
+    solver, speeds, cells = setting.tvl1("triton", profile), {}, []
     for batch in setting.batches:
         if speeds and max(speeds) / speeds[max(speeds)] > LONGEST:
             cells.append("not tried")
@@ -112,7 +112,7 @@ def by_batch(
 # Ratios
 
 
-class TwoKernels(tvl1_triton._Level):
+class TwoKernels(in_triton._Level):
     """The same, but each iteration is two passes over the memory."""
 
     def iterate(self, count: int, *, tested: bool) -> None:
@@ -137,7 +137,7 @@ def with_level(level: type, solver: Any) -> Solve:
     """The solver, with another class for what happens within a level."""
 
     def solve(given: Sequence[Tensor], step: int) -> Tensor:
-        with mock.patch.object(tvl1_triton, "_Level", level):
+        with mock.patch.object(in_triton, "_Level", level):
             return solver.solve(given, step)
 
     return solve
@@ -147,8 +147,8 @@ def ratios(setting: Setting) -> None:
     size = setting.sizes[0]
     rows, bounds = [], []
     for profile in PROFILES:
-        solver = setting.algorithm("tvl1_triton", profile)
-        others = {"tvl1_torch": setting.algorithm("tvl1_torch", profile).solve}
+        solver = setting.tvl1("triton", profile)
+        others = {"torch": setting.tvl1("torch", profile).solve}
         if not solver.epsilon:
             others["two kernels an iteration"] = with_level(TwoKernels, solver)
         sample = stacks(setting, size, min(8, max(setting.batches)))
@@ -162,7 +162,7 @@ def ratios(setting: Setting) -> None:
             measured = [statistics.median(times[i]) / batch for i in (0, 2)]
             bounds += [[profile, *line] for line in least(setting, solver, *measured)]
     header = ["profile", "batch", "against", "times as fast", "within 0.1 px", "mean px", "max px"]
-    show(header, rows, "tvl1_triton at {}x{}, and how far the others' flow is".format(*size))
+    show(header, rows, "The backend triton at {}x{}, and how far the others' flow is".format(*size))
     header = ["profile", "", "million pixel-iterations", "bytes each", "FLOP each"]
     header += ["least µs: memory", "least µs: arithmetic", "µs measured", "measured / least"]
     show(header, bounds, "A pair's iterations at their least, and its whole flow as measured")
@@ -185,7 +185,7 @@ def compared(setting: Setting, profile: str, solves: Sequence[Solve]) -> tuple[i
 def where(setting: Setting) -> None:
     """The host's time is that of launches in small batches: a thousand ahead, it waits for the device."""
     size = setting.sizes[0]
-    solver = setting.algorithm("tvl1_triton", "accurate")
+    solver = setting.tvl1("triton", "accurate")
     costs, shares = [], []
     for batch in sorted({1, setting.best["accurate"]}):
         work = partial(solver.solve, stacks(setting, size, batch), 1)
@@ -202,7 +202,7 @@ def where(setting: Setting) -> None:
             shares.append([str(batch), name, str(count), *share])
         slower = kernels.get("iterate", (0.0, 0))[0] / (batch * max(tile_floors(setting, solver)))
         shares.append([str(batch), "iterate / its least time", "", f"{slower:.2f}", ""])
-    print("tvl1_triton accurate at {}x{}\n".format(*size))
+    print("The backend triton, accurate, at {}x{}\n".format(*size))
     header = ["batch", "launches", "host ms", "device ms", "kernels ms"]
     show(header, costs, "Until all is enqueued, from the first start to the last end, and running")
     header = ["batch", "kernel", "launches", "ms", "of the batch"]
@@ -235,24 +235,24 @@ def by_kernel(setting: Setting, work: Callable[[], object]) -> dict[str, tuple[f
 # Tiles
 
 
-class Tiled(tvl1_triton._Level):
+class Tiled(in_triton._Level):
     """The same, with warps of its own for `iterate` alone."""
 
     warps = 4
 
     def iterate(self, count: int, *, tested: bool) -> None:
         """As the original."""
-        with mock.patch.dict(tvl1_triton._COMPILED, num_warps=self.warps):
+        with mock.patch.dict(in_triton._COMPILED, num_warps=self.warps):
             super().iterate(count, tested=tested)
 
 
 def tiles(setting: Setting, chosen: Sequence[str]) -> None:
     """A line for each as it comes, since compiling them takes long."""
     size, batch = setting.sizes[0], setting.best["accurate"]
-    solver = setting.algorithm("tvl1_triton", "accurate")
+    solver = setting.tvl1("triton", "accurate")
     given = stacks(setting, size, batch)
     expected = solver.solve(given, 1)
-    print("tvl1_triton accurate at {}x{}, batches of {}:\n".format(*size, batch))
+    print("The backend triton, accurate, at {}x{}, batches of {}:\n".format(*size, batch))
     print("| rows x columns x iterations x warps | pairs/s | compiling s | within 0.1 px |")
     print("|---|---|---|---|", flush=True)
     for tile in chosen:
@@ -271,7 +271,7 @@ def of_tile(
     setting: Setting, solver: Any, given: Sequence[Tensor], tile: str
 ) -> tuple[float, float, Tensor]:
     """Batches a second, seconds of compilation, and the flow."""
-    from flowcache.algorithms import _tvl1_triton_kernels as kernels
+    from flowcache.algorithms.tvl1 import triton_kernels as kernels
 
     rows, columns, depth, Tiled.warps = map(int, tile.split("x"))
     solve = with_level(Tiled, solver)

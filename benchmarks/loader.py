@@ -34,15 +34,7 @@ HEIGHT, WIDTH = 256, 340
 
 def fill(root: Path, algorithm: str, per_class: int) -> FlowCache:
     """A cache of some UCF101 clips."""
-    recipe = Recipe.of(
-        algorithm,
-        {},
-        frame_step=1,
-        size=f"{WIDTH}x{HEIGHT}",
-        bound=20.0,
-        quantizer_step=20 / 127,
-        jpeg_quality=95,
-    )
+    recipe = Recipe.of(algorithm, size=f"{WIDTH}x{HEIGHT}")
     cache = FlowCache.create(root, recipe)
     for clip in common.ucf101(per_class):
         name = f"{clip.parent.name}/{clip.name}"
@@ -54,7 +46,7 @@ def write_jpegs(root: Path, cache: FlowCache, items: tuple[Item, ...]) -> None:
     """The same fields as round((px + 20) · 255 / 40), two files of quality 95 each."""
     for item in items:
         (root / item.id).mkdir(parents=True)
-        flow = cache.entry(item.id).flow(range(item.fields)).data
+        flow = cache.entry(item.id).flow[range(item.fields)].data
         for i, field in enumerate(np.rint((flow + 20) * np.float32(255 / 40)).astype(np.uint8)):
             for axis, plane in zip("xy", field, strict=True):
                 path = str(root / item.id / f"{axis}_{i:05}.jpg")

@@ -14,7 +14,7 @@ import common
 import cv2
 import numpy as np
 
-from flowcache.algorithms import _tvl1_kernels as kernels
+from flowcache.algorithms.tvl1 import kernels
 
 SIZES = [(85, 64), (340, 256), (640, 480), (1920, 1080)]
 DEPTHS = [1, 2, 4, 8]

@@ -1,13 +1,13 @@
-"""The values that pass between the stages of `flowcache`: frames, flow, and what computes flow.
+"""The values that pass between the stages of flowcache: frames, flow, and what computes flow.
 
 Conventions that hold everywhere: x points right and y points down; a displacement is in pixels per
 step, from frame t to frame t + step, so the point at (x, y) in frame t is found at (x + dx, y + dy)
 in frame t + step; time is in seconds.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,13 @@ def _require(condition: bool, what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Consecutive video frames.
-
-    rgb: uint8 (T, H, W, 3), RGB, upright.
-    times: float64 (T,), seconds from the start of the container's clock.
-    """
+    """Consecutive video frames."""
 
     rgb: UInt8
+    """uint8 (T, H, W, 3), RGB, upright."""
+
     times: Float64
+    """float64 (T,), seconds from the start of the container's clock."""
 
     def __post_init__(self) -> None:
         _require(
@@ -57,12 +56,10 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class FlowStack:
-    """A stack of displacement fields.
-
-    data: float32 (T, 2, H, W); channel 0 is dx, channel 1 is dy, both in pixels per step.
-    """
+    """A stack of displacement fields."""
 
     data: Float32
+    """float32 (T, 2, H, W); channel 0 is dx, channel 1 is dy, both in pixels per step."""
 
     def __post_init__(self) -> None:
         _require(
@@ -76,6 +73,11 @@ class FlowStack:
     def __repr__(self) -> str:
         return f"FlowStack({self.data.shape})"
 
+    def __getitem__(self, number: int) -> Float32:
+        """One field, (2, H, W)."""
+        field: Float32 = self.data[number]
+        return field
+
     def folded(self) -> Float32:
         """The same memory as (2T, H, W), channels x1 y1 x2 y2 … (Simonyan & Zisserman 2014, Eq. 1)."""
         t, _, h, w = self.data.shape
@@ -83,11 +85,15 @@ class FlowStack:
 
 
 class FlowAlgorithm(Protocol):
-    """What a file in `flowcache/algorithms/` creates: a frozen, picklable dataclass of options."""
+    """A method of dense optical flow. Anything of this shape can be passed to the functions of flowcache.
+
+    It should be a frozen, keyword-only dataclass that can be pickled. Its fields are its options, and a
+    cache records them beside `version`.
+    """
 
     @property
     def version(self) -> str:
-        """Which implementation this is; part of the cache's recipe beside the options."""
+        """Which implementation this is. Another version may give other flow."""
         ...
 
     def __call__(self, gray: UInt8) -> FlowStack:
@@ -95,53 +101,25 @@ class FlowAlgorithm(Protocol):
         ...
 
 
-class Quantizing(Protocol):
-    """Which codes stand for which displacements; see `quantize.Quantizer`."""
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One implementation of an algorithm, as the algorithm declares it.
 
-    @property
-    def step(self) -> float:
-        """The distance between codes, pixels."""
-        ...
+    A backend on the CPU that is not `batched` computes in the process that decodes the video. A batched
+    one computes for many videos at once, in a process for each device; its module has, beside `create`,
+    a function `devices()` that lists the devices of this machine that it can run on.
+    """
 
-    @property
-    def levels(self) -> int:
-        """The largest code."""
-        ...
+    name: str
+    """As a cache records it: "cpu", "torch" or "triton"."""
 
-    @property
-    def dtype(self) -> np.dtype[np.signedinteger]:
-        """The codes' type."""
-        ...
+    module: str
+    """The module whose `create` makes the algorithm."""
 
+    devices: Sequence[str] = ("cpu",)
+    """The kinds of device it is for: "cpu", "cuda" (CUDA's and ROCm's GPUs) or "mps"."""
 
-class DeviceAlgorithm(FlowAlgorithm, Protocol):
-    """An algorithm for devices, GPUs above all; beside `create` its file has `devices() -> list[str]`."""
-
-    def on(self, device: str, quantizer: Quantizing, note: Callable[[str], None]) -> "Session":
-        """The algorithm at work on one device. `note` is told in words what its user should know."""
-        ...
-
-
-class Session(Protocol):
-    """One device at work; it computes while earlier results and later frames are under way."""
-
-    def stack(self, shape: tuple[int, int, int]) -> Any:
-        """Memory for gray frames, uint8 (T, H, W), that the device reads from; `numpy()` is a view."""
-        ...
-
-    def room(self, height: int, width: int) -> int:
-        """How many pairs of frames of this size to hand over at once."""
-        ...
-
-    def start(
-        self, stacks: Sequence[Any], step: int
-    ) -> Callable[[], list[tuple[Codes, int] | str]]:
-        """Begin with stacks of one frame size; the function that is returned waits for the end.
-
-        It gives, for each stack, the quantised fields (T − step, 2, H, W) and how many of their numbers
-        saturated, or else what is wrong with them.
-        """
-        ...
+    batched: bool = False
 
 
 def require_gray(gray: UInt8) -> None:

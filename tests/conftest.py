@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +49,6 @@ def recipe() -> Callable[..., Any]:
     from flowcache.cache.recipe import Recipe
 
     def make(algorithm: str = "farneback", options: Any = (), **changes: Any) -> Recipe:
-        values: dict[str, Any] = {
-            "frame_step": 1,
-            "size": "256",
-            "bound": 20.0,
-            "quantizer_step": 20 / 127,
-            "jpeg_quality": 90,
-        }
-        return Recipe.of(algorithm, dict(options), **values | changes)
+        return Recipe.of(algorithm, dict(options), **changes)
 
     return make
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_child_outlives_the_tests() -> Iterator[None]:
-    yield
-    from flowcache.workers import isolation
-
-    isolation.kill_all()

@@ -301,7 +301,8 @@ def assert_one_sentence(result, words):
         "extract-flow videos --cache c2 --step 0",
         "extract-flow videos --cache c2 --jobs 0",
         "extract-flow videos --cache c2 --backend nonsense",
-        "extract-flow videos --cache c2 --backend dask",
+        "extract-flow videos --cache c2 --joblib-backend nonsense",
+        "extract-flow videos --cache c2 --scheduler nonsense",
         "cache info nowhere",
         "cache verify nowhere",
         "cache verify --jobs 0",
@@ -398,6 +399,23 @@ def test_lists_that_are_no_text_get_one_sentence(work, tmp_path):
     for option in ("train-list", "test-list", "class-list", "groups"):
         words = f"train --stream spatial --model tiny --runs {tmp_path / 'r'} --{option} {file}"
         assert_one_sentence(run(words), words)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("extract-flow videos --bound 10", "--cache"),
+        ("extract-flow videos --cache c2 --algorithm raft9", "--algorithm"),
+        ("extract-flow videos --cache c2 --option alpha", "--option"),
+        ("extract-flow videos --cache c2 --quantizer-step 1e-9", "--quantizer-step"),
+        ("extract-flow videos --cache c2 --size 0", "--size"),
+        ("extract-flow videos --cache c2 --step 0", "--step"),
+        ("extract-flow videos --cache c2 --device cuda:99", "--device"),
+        ("train --stream spatial --runs r2 --cache nowhere", "--cache"),
+    ],
+)
+def test_an_error_of_the_library_gets_the_option_that_sets_its_parameter(work, words, option):
+    assert run(words).output.rstrip().endswith(f"({option})")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

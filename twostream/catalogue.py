@@ -55,7 +55,9 @@ class Entry:
 def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> None:
     """Print a table of these models, or of all, each built with these options."""
     if options and not names:
-        raise UserError("--option belongs to a model: name it, as in `twostream models c3d`")
+        raise UserError(
+            "an option belongs to a model: name the model, as in `models c3d`", "options"
+        )
     entries, failures = [], []
     for name in names or plugins.names(models):
         try:
@@ -74,7 +76,9 @@ def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> N
 def show_layers(names: Sequence[str], options: Sequence[str], given: Input) -> None:
     """Print the layers of these models, side by side if there is room, else one after another."""
     if not names:
-        raise UserError("--layers needs a model: name one or more, as in `models c3d --layers`")
+        raise UserError(
+            "layers are those of a model: name one or more, as in `models c3d`", "layers"
+        )
     columns = {}
     for name in names:
         clip = given.clip(_card(name))

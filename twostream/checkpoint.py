@@ -66,7 +66,8 @@ class Spec:
         if self.pretraining:
             if not hasattr(network, "pretrainer"):
                 raise UserError(
-                    f"{self.model} has no pretraining of its own: leave out --model, or name one that has"
+                    f"{self.model} has no pretraining of its own: name a model that has",
+                    "model",
                 )
             network = network.pretrainer()
         return Normalized(network, self.values.scale(self.recipe), self.values.shift)
@@ -84,7 +85,7 @@ class Spec:
             options=plain["options"],
             classes=tuple(plain["classes"]),
             clip=ClipSpec.from_plain(plain["clip"]),
-            recipe=Recipe(**plain["recipe"]),
+            recipe=Recipe.from_plain(plain["recipe"]),
             split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
             pretraining=plain.get("pretraining", False),  # absent from older checkpoints
         )
@@ -113,9 +114,7 @@ def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no checkpoint of twostream: {reason}") from None
     if spec.pretraining:
-        raise UserError(
-            f"{path} is of a pretraining and names no class: train from it with --weights {path}"
-        )
+        raise UserError(f"{path} is of a pretraining and names no class: train from it as weights")
     return model.eval(), spec
 
 

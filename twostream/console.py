@@ -13,41 +13,28 @@ from flowcache.cache.entry import DamagedEntryError
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from flowcache.extraction.one import extract_folder, find_videos
-from flowcache.workers.devices import Choice
-from flowcache.workers.supervisor import UnusableDeviceError
+from flowcache.extraction.api import extract
+from flowcache.extraction.many import find_videos
 
 # Names of files may hold brackets, which are not markup.
 _console = Console(highlight=False, markup=False)
 _errors = Console(highlight=False, markup=False, stderr=True)
 
 
-def run_extraction(
-    videos: Path, cache_root: Path, recipe: Recipe, choice: Choice, **how: Any
-) -> bool:
+def run_extraction(videos: Path, cache_root: Path, **given: Any) -> bool:
     """Extract a folder, report; False where a video got no entry."""
     from twostream.progress import ExtractionBar
 
     files, _ = find_videos(videos)
-    cache = FlowCache.create(cache_root, recipe)
-    _console.print(f"{len(files)} videos → {cache_root}: {recipe}")
-    where = ", ".join(choice.devices) or "the CPU"
-    _console.print(f"flow on {where}{f', because {choice.reason}' if choice.reason else ''}")
-    bytes_of_all = sum(path.stat().st_size for path in files)
-    try:
-        with ExtractionBar(_console, len(files), bytes_of_all) as bar:
-            summary = extract_folder(
-                videos,
-                cache,
-                devices=choice.devices,
-                on_progress=bar.progressed,
-                on_outcome=bar.finished,
-                on_note=_console.print,
-                **how,
-            )
-    except UnusableDeviceError:  # nothing was begun
-        cache.discard_if_empty()
-        raise
+    with ExtractionBar(_console, len(files), sum(path.stat().st_size for path in files)) as bar:
+        summary = extract(
+            videos,
+            cache_root,
+            on_progress=bar.progressed,
+            on_outcome=bar.finished,
+            on_note=_console.print,
+            **given,
+        )
     speed = summary.fields / max(summary.seconds, 1e-9)
     _console.print(
         f"{summary.count('done')} videos done ({summary.fields} fields, {speed:.0f} a second), "
@@ -63,7 +50,7 @@ def run_extraction(
     for outcome in summary.failures:
         _console.print(f"  {outcome.kind}: {outcome.job.name}: {outcome.reason}", soft_wrap=True)
     if summary.failures:
-        _console.print(f"the list is in {cache.root / 'failures.csv'}")
+        _console.print(f"the list is in {cache_root / 'failures.csv'}")
     return not summary.failures
 
 
@@ -120,6 +107,16 @@ def verify_cache(root: Path, jobs: int) -> bool:
     else:
         _console.print(f"all {len(ids)} entries are whole")
     return not damaged
+
+
+def run_show(source: Path, output: Path, recipe: Recipe, frame: int | None) -> None:
+    """Draw a video or an entry, with a bar while flow is computed."""
+    from flowcache.show.render import show
+    from twostream.progress import FieldsBar
+
+    with FieldsBar(_console) as bar:
+        show(source, output, recipe, frame, on_progress=bar.progressed)
+    _console.print(f"wrote {output}", soft_wrap=True)
 
 
 def run_training(
@@ -215,9 +212,11 @@ def _options(kind: Any, stream: str, given: Mapping[str, Any]) -> Any:
     try:
         scales = tuple(float(word) for word in given["scales"].split(",") if word)
     except ValueError:
-        raise UserError(f"--scales {given['scales']}: write numbers as 1,0.875,0.75") from None
+        raise UserError(
+            f"scales {given['scales']}: write numbers as 1,0.875,0.75", "scales"
+        ) from None
     if not all(0 < scale <= 1 for scale in scales):
-        raise UserError(f"--scales {given['scales']}: a share lies above 0 and up to 1")
+        raise UserError(f"scales {given['scales']}: a share lies above 0 and up to 1", "scales")
     devices = given["devices"]
     card = plugins.module(models, given["model"]).CARD
     return kind(

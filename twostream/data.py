@@ -82,7 +82,7 @@ class ClipReader:
         numbers = indices.tolist()
         clip = stream.read(entry, numbers)
         if stream.is_displacement and spec.subtract_mean:
-            mean = entry.flow_means()[numbers]  # of whole fields, so it comes before any crop
+            mean = entry.flow_means[numbers]  # of whole fields, so it comes before any crop
         else:
             mean = np.zeros((len(numbers), stream.channels), np.float32)
         views = choose(*clip.shape[2:])

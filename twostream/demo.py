@@ -16,11 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flowcache import algorithms, plugins
+from flowcache import algorithms
 from flowcache.errors import UserError
-from flowcache.show.render import enlarge, flow_to_color, legend, write_png, write_video
+from flowcache.show.colour import enlarge, flow_to_color, legend
+from flowcache.show.files import write_png, write_video
 from flowcache.types import Float32, Float64, FlowAlgorithm, UInt8
-from flowcache.video.decode import Resize, Video
+from flowcache.video.decode import Video
+from flowcache.video.resize import Resize
 
 TEXTURES = ("dots", "checks", "stripes", "rings")
 # None of them turns into another when the picture is mirrored left to right, as training does.
@@ -200,7 +202,7 @@ def contact_sheet(folder: Path, output: Path) -> None:
     it is for the temporal network, so that the camera's share of it is gone. UserError where a
     class has no video in `folder`, or it cannot be read.
     """
-    flow = plugins.create(algorithms, "dis")
+    flow = algorithms.create("dis")
     shown = [[_frame_and_flow(folder / f"{t}-{m}", flow) for m in MOVEMENTS] for t in TEXTURES]
     longest = max(np.hypot(*field).max() for row in shown for _, field in row)
     scale = float(np.ceil(10 * longest) / 10)

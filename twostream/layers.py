@@ -22,7 +22,8 @@ def require_side(x: Tensor, least: int, name: str) -> None:
     if min(height, width) < least:
         raise ClipSizeError(
             f"{name} needs pictures of {least}×{least} or more and these are {width}×{height}: "
-            "give a larger --crop"
+            "give a larger crop",
+            "crop",
         )
 
 
@@ -31,7 +32,8 @@ def require_frames(clip: Tensor, least: int, name: str) -> None:
     if clip.shape[1] < least:
         raise ClipSizeError(
             f"{name} needs clips of {least} frames or more and these have {clip.shape[1]}: give a "
-            "larger --length"
+            "larger length",
+            "length",
         )
 
 

@@ -36,7 +36,8 @@ def read_list(path: Path, index: VideoIndex, skip_missing: bool = False) -> list
         if number is not None and number != item.label + 1:
             raise VideoIndexError(
                 f"{path} gives {item.id} class {number}, and here it is class {item.label + 1} "
-                f"({index.classes[item.label]}): give the list's own classInd.txt by --class-list"
+                f"({index.classes[item.label]}): give the list's own classInd.txt",
+                "class_list",
             )
     return [i for i in ids if i]
 
@@ -77,7 +78,8 @@ def match_ids(
     if missing and not skip_missing:
         raise VideoIndexError(
             f"{where}: {len(missing)} of its {len(names)} videos are not in the cache, the first is "
-            f"{missing[0]}: extract them, or leave them out with --skip-missing"
+            f"{missing[0]}: extract them, or leave them out",
+            "skip_missing",
         )
     if twice := _first_repeated(i for i in found if i):
         raise VideoIndexError(f"{where} names {twice} twice")

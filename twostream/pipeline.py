@@ -124,7 +124,7 @@ def _learn(
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
-        say("no groups: each video counts as one (name related videos with --groups)")
+        say("no groups: each video counts as one (related videos can be named by groups)")
     spec = Spec(
         stream=options.stream,
         model=options.model,
@@ -209,7 +209,8 @@ def items_to_test(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
     if missing := [i for i in spec.split.test if i not in here]:
         raise UserError(
             f"{len(missing)} of the {len(spec.split.test)} test videos are not in {cache.root}, the "
-            f"first is {missing[0]}: name the cache that was trained on with --cache"
+            f"first is {missing[0]}: name the cache that was trained on",
+            "cache",
         )
     return index.select(spec.split.test)
 
@@ -236,7 +237,8 @@ def check_weights(weights: Mapping[str, float]) -> None:
     values = list(weights.values())
     if len(values) < 2 or not all(0 <= v < np.inf for v in values) or sum(values) == 0:
         raise UserError(
-            "--weights must be two or more numbers, none below 0, not all 0 and none infinite"
+            "weights must be two or more numbers, none below 0, not all 0 and none infinite",
+            "weights",
         )
 
 

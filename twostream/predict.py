@@ -11,7 +11,7 @@ from flowcache import plugins
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from flowcache.extraction.one import Job, extract_video
+from flowcache.extraction.one import Job, extract_isolated
 from flowcache.workers.devices import for_this_machine
 from twostream import fusion
 from twostream.checkpoint import Spec, load_checkpoint
@@ -48,8 +48,8 @@ class Predictor:
     def notes(self) -> list[str]:
         """What the user should know: where flow is computed otherwise than it was for training."""
         notes = [
-            f"trained on flow by {spec.recipe.algorithm} ({spec.recipe.algorithm_version}), which is "
-            f"not to be had here: {recipe.algorithm} takes its place"
+            f"trained on flow by {spec.recipe.name} ({spec.recipe.algorithm_version}), which is not "
+            f"to be had here: {recipe.name} takes its place"
             for (_, spec), recipe in zip(self._streams, self._recipes, strict=True)
             if recipe != spec.recipe
         ]
@@ -109,10 +109,7 @@ class Predictor:
 def _extract(video: Path, recipe: Recipe, folder: Path) -> tuple[FlowCache, Item]:
     """A cache of one video, read by the same code as any other."""
     cache = FlowCache.create(folder, recipe)
-    try:
-        info = extract_video(Job(video, video.name, cache.path("video")), recipe)
-    except UserError as error:
-        raise UserError(f"{video}: {error}") from error
+    info = extract_isolated(Job(video, video.name, cache.path("video")), recipe)
     item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
     return cache, item
 

@@ -1,13 +1,14 @@
-"""The progress of an extraction: fields per second and the time that is left."""
+"""The progress of an extraction, and of the flow of one video."""
 
 import time
 from pathlib import Path
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from flowcache.extraction.one import Job, Outcome
+from flowcache.extraction.one import Job
+from flowcache.extraction.outcome import Outcome
 
 
 class ExtractionBar:
@@ -30,14 +31,14 @@ class ExtractionBar:
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        _stop(self._progress)
 
     def progressed(self, job: Job, done: int, expected: int) -> None:
         """A batch of a video is done."""
+        self._progress.start()  # not before: there may be something wrong, and nothing to do
         if job.video not in self._videos:
             self._bytes_opened += job.video.stat().st_size
         self._videos[job.video] = (done, expected)
@@ -61,6 +62,38 @@ class ExtractionBar:
         left = expected * max(1.0, self._bytes_of_all / max(1, self._bytes_opened)) - done
         text = f"{speed:.0f} fields/s, {_clock(left / speed)} left"
         self._progress.update(self._task, speed=text)
+
+
+class FieldsBar:
+    """A bar over the fields of one video, drawn from the first field on."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("flow"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("fields"),
+            console=console,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _stop(self._progress)
+
+    def progressed(self, done: int, expected: int) -> None:
+        """So many fields are done."""
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task("")
+        self._progress.update(self._task, completed=done, total=expected)
+
+
+def _stop(progress: Progress) -> None:
+    if progress.live.is_started:  # else it would print an empty line
+        progress.stop()
 
 
 def _clock(seconds: float) -> str:

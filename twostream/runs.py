@@ -100,7 +100,7 @@ class RunOptions:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
             return cls.from_plain(record["options"])
         except FileNotFoundError:
-            raise UserError(f"{folder} holds no run to resume: leave out --resume") from None
+            raise UserError(f"{folder} holds no run to resume", "resume") from None
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{folder / _RECORD} cannot be read: {error}") from None
 
@@ -120,8 +120,8 @@ def start_run(folder: Path, options: RunOptions, overwrite: bool) -> None:
         return
     if (folder / LAST).exists() and not overwrite:
         raise UserError(
-            f"{folder} holds a trained network: go on with --resume, replace it with --overwrite, or "
-            "name another folder with --runs"
+            f"{folder} holds a trained network: resume it, overwrite it, or name another folder",
+            "overwrite",
         )
     for name in (BEST, LAST, METRICS, SCORES, PREDICTIONS, SPLIT):
         (folder / name).unlink(missing_ok=True)

@@ -93,7 +93,8 @@ def divide(
     if len(lacking):
         raise VideoIndexError(
             f"class {index.classes[lacking[0]]} has too few groups to be divided: add videos of "
-            "another group, give lists with --train-list and --test-list, or set --validation-share 0"
+            "another group, give lists of training and test videos, or set the validation share to 0",
+            "validation_share",
         )
     return (
         tuple(item for item in items if item.id not in held_out),

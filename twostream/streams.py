@@ -41,11 +41,11 @@ class Stream:
 
 # Named functions, because a stream is pickled into loading processes.
 def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
-    return np.moveaxis(entry.rgb(indices), 3, 1)
+    return np.moveaxis(entry.rgb[indices], 3, 1)
 
 
 def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
-    return entry.codes(indices)
+    return entry.codes[indices]
 
 
 def _frames(item: Item) -> int:

@@ -245,7 +245,7 @@ def _trainer(**options: Any) -> lightning.Trainer:
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"--accelerator, --devices, --num-nodes, --strategy or --precision: {reason}"
+            f"accelerator, devices, number of nodes, strategy or precision: {reason}", "devices"
         ) from error
 
 

@@ -167,13 +167,15 @@ def require_whole(clip: Tensor, *, patch: int, tubelet: int = 1) -> None:
     frames, (height, width) = clip.shape[1], clip.shape[-2:]
     if height % patch or width % patch:
         raise ClipSizeError(
-            f"patches of {patch}×{patch} do not fill pictures of {width}×{height}: give a --crop that "
-            f"is a multiple of {patch}"
+            f"patches of {patch}×{patch} do not fill pictures of {width}×{height}: give a crop that "
+            f"is a multiple of {patch}",
+            "crop",
         )
     if frames % tubelet:
         raise ClipSizeError(
-            f"tubelets of {tubelet} frames do not fill clips of {frames}: give a --length that is a "
-            f"multiple of {tubelet}"
+            f"tubelets of {tubelet} frames do not fill clips of {frames}: give a length that is a "
+            f"multiple of {tubelet}",
+            "length",
         )
 
 

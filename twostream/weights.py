@@ -153,6 +153,7 @@ def fetch(published: str | Callable[[], State]) -> State:
         name = published if isinstance(published, str) else "the published weights"
         raise WeightsError(
             f"{name} cannot be fetched ({str(error).partition(chr(10))[0]}): fetch them elsewhere and "
-            "give the file by --weights FILE"
+            "give the file",
+            "weights",
         ) from None
     return state

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowcache.algorithms import tvl1_torch
+from flowcache import algorithms
+from flowcache.algorithms.tvl1 import torch as in_pytorch
 from flowcache.types import Float32, UInt8
 from gpu.setting import PROFILES, Setting, agreement, clips, host, show
 
@@ -38,15 +39,15 @@ def accuracy(setting: Setting) -> None:
 
 
 def flows_of(setting: Setting, profile: str, gray: UInt8) -> dict[str, Any]:
-    """The flow of each form of the algorithm, (2, H, W)."""
+    """The flow of each backend, and of OpenCV's program, (2, H, W)."""
     given = [torch.from_numpy(gray).to(setting.device)]
     flows = {
-        name: setting.algorithm(name, profile).solve(given, 1)[0]
-        for name in ("tvl1_triton", "tvl1_torch")
+        backend: setting.tvl1(backend, profile).solve(given, 1)[0]
+        for backend in ("triton", "torch")
     }
-    flows["tvl1 (CPU)"] = setting.algorithm("tvl1", profile, exact=False)(gray).data[0]
+    flows["cpu"] = setting.tvl1("cpu", profile, exact=False)(gray).data[0]
     if profile == "opencv" and hasattr(cv2, "optflow"):
-        flows["tvl1_opencv"] = setting.algorithm("tvl1_opencv", profile)(gray).data[0]
+        flows["tvl1_opencv"] = algorithms.create("tvl1_opencv", **setting.changed)(gray).data[0]
     return flows
 
 
@@ -55,7 +56,7 @@ def half_duals(setting: Setting, depth: int) -> None:
     lines = []
     for name, gray, truth in pairs(setting):
         for profile in PROFILES:
-            solver = setting.algorithm("tvl1_torch", profile)
+            solver = setting.tvl1("torch", profile)
             given = [torch.from_numpy(gray).to(setting.device)]
             expected = solver.solve(given, 1)[0]
             with rounded_duals(depth):
@@ -69,7 +70,7 @@ def half_duals(setting: Setting, depth: int) -> None:
 @contextlib.contextmanager
 def rounded_duals(depth: int) -> Iterator[None]:
     """Send p through float16 after each `depth` iterations, and after the last, as kernels would."""
-    relaxed, ascended = tvl1_torch.relaxed, tvl1_torch.ascended
+    relaxed, ascended = in_pytorch.relaxed, in_pytorch.ascended
     count = inner = 0
 
     def begun(options: Any, *rest: Tensor) -> Any:
@@ -82,7 +83,7 @@ def rounded_duals(depth: int) -> Iterator[None]:
         p, count = ascended(*given), (count + 1) % inner
         return p if count % depth else p.half().float()
 
-    with mock.patch.multiple(tvl1_torch, relaxed=begun, ascended=stored):
+    with mock.patch.multiple(in_pytorch, relaxed=begun, ascended=stored):
         yield
 
 

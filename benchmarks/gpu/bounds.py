@@ -67,7 +67,7 @@ def pixel_iterations(options: Any, size: tuple[int, int]) -> int:
 
 def tiled_work(options: Any, size: tuple[int, int]) -> tuple[int, int]:
     """Bytes moved and operations done for a pair by `iterate`, with the tiles' rims."""
-    from flowcache.algorithms import _tvl1_triton_kernels as k
+    from flowcache.algorithms.tvl1 import triton_kernels as k
 
     moved = flop = 0
     rounds, iterations = options.warps * options.outer_iterations, options.inner_iterations

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 from unittest import mock
 
 import common
@@ -15,9 +15,11 @@ import numpy as np
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.one import Job, extract_video, find_videos
-from flowcache.types import Codes, UInt8
-from flowcache.workers.client import Here
+from flowcache.extraction.many import find_videos
+from flowcache.extraction.one import Job, extract_video
+from flowcache.quantize import Quantizer
+from flowcache.types import Codes, FlowAlgorithm, UInt8
+from flowcache.workers.client import flow_here
 from gpu.setting import CLIPS, Setting, number, show
 
 
@@ -50,29 +52,25 @@ def extracted(videos: Path, device: str, jobs: int) -> float:
         return sum(info.fields for info in infos) / took
 
 
-class Free(Here):
-    """Flow that costs nothing: the first field that there was of this size, again and again."""
+def free_flow() -> Callable[..., Iterator[tuple[Codes, int]]]:
+    """As `flow_here`, but free: the first field that there was of a size, again and again."""
+    first: dict[tuple[int, ...], Codes] = {}
 
-    first: ClassVar[dict[tuple[int, ...], Codes]] = {}
+    def flow(
+        windows: Iterable[UInt8], algorithm: FlowAlgorithm, step: int, quantizer: Quantizer
+    ) -> Iterator[tuple[Codes, int]]:
+        for gray in windows:
+            size = gray.shape[1:]
+            if size not in first:
+                ((first[size], _),) = flow_here([gray[: step + 1]], algorithm, step, quantizer)
+            yield np.repeat(first[size], len(gray) - step, 0), 0
 
-    def put(self, gray: UInt8) -> None:
-        """As `Here.put`."""
-        size = gray.shape[1:]
-        if size not in self.first:
-            super().put(gray[:2])
-            self.first[size] = self.take()[0]
-        self._done.append((np.repeat(self.first[size], len(gray) - 1, 0), 0))
+    return flow
 
 
 def packed(videos: Path) -> float:
     """Fields/s that one core decodes, encodes as JPEG and packs, with all compiled and all in memory."""
-    size: dict[str, Any] = {
-        "frame_step": 1,
-        "size": "256",
-        "bound": 20.0,
-        "quantizer_step": 20 / 127,
-    }
-    recipe = Recipe.of("dis", {}, jpeg_quality=90, **size)
+    recipe = Recipe.of("dis")
 
     def work() -> int:
         with tempfile.TemporaryDirectory() as folder:
@@ -80,5 +78,5 @@ def packed(videos: Path) -> float:
             return sum(extract_video(job, recipe).fields for job in jobs)
 
     some = find_videos(videos)[0][:CLIPS]
-    with mock.patch("flowcache.extraction.one.flow_source", lambda recipe, address: Free(recipe)):
+    with mock.patch("flowcache.extraction.one.flow_here", free_flow()):
         return work() / common.core_seconds(work)

@@ -18,7 +18,7 @@ def multiply_add(out, scale, shift, rounds, CHAIN: tl.constexpr, BLOCK: tl.const
     tl.store(out + at, value)
 
 
-# An iteration as two passes over the memory; the arithmetic is `_tvl1_triton_kernels._iteration`'s.
+# An iteration as two passes over the memory; the arithmetic is that of `triton_kernels`.
 
 
 @triton.jit(do_not_specialize=["height", "width"])

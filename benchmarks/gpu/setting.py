@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowcache import algorithms, plugins
+from flowcache import algorithms
 from flowcache.types import Float32, UInt8
 
 PROFILES = ("accurate", "fast", "opencv")
@@ -47,10 +47,9 @@ class Setting:
         """Otherwise on the CPU, with the host's clock."""
         return self.device != "cpu"
 
-    def algorithm(self, name: str, profile: str, **options: Any) -> Any:
-        """One of the forms of TV-L1."""
-        given = {} if name == "tvl1_opencv" else {"profile": profile}
-        return plugins.create(algorithms, name, **given, **self.changed, **options)
+    def tvl1(self, backend: str, profile: str, **options: Any) -> Any:
+        """TV-L1 by one of its backends."""
+        return algorithms.create("tvl1", backend, profile=profile, **self.changed, **options)
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -100,8 +99,9 @@ def stacks(setting: Setting, size: tuple[int, int], pairs: int) -> list[Tensor]:
 
 def decoded(folder: Path, size: tuple[int, int], frames: int) -> list[UInt8]:
     """The beginnings of the first videos, gray."""
-    from flowcache.extraction.one import find_videos
-    from flowcache.video.decode import Resize, Video
+    from flowcache.extraction.many import find_videos
+    from flowcache.video.decode import Video
+    from flowcache.video.resize import Resize
 
     found = []
     for path in find_videos(folder)[0][:CLIPS]:

@@ -10,36 +10,53 @@ from typing import Any
 
 import cv2
 
+from flowcache.algorithms._requirements import require_at_least
+from flowcache.algorithms._tvl1_parameters import OPENCV_DEFAULTS, check
 from flowcache.errors import UserError
 from flowcache.types import FlowStack, UInt8, pairwise_flow, require_gray
 
 
 @dataclass(frozen=True, kw_only=True)
 class TVL1OpenCV:
-    """Duality-based TV-L1 as OpenCV computes it, with OpenCV's defaults.
+    """Duality-based TV-L1 as OpenCV computes it, with OpenCV's defaults."""
 
-    tau: time step of the dual ascent (τ).
-    lambda_: weight of the data term (λ; the option is spelled `lambda`); smaller is smoother.
-    theta: tightness of the coupling between the two half problems (θ).
-    nscales, scale_step: pyramid levels and the size of each relative to the one before it.
-    warps: linearisations per level.
-    epsilon: the iterations end when the mean squared update falls under its square.
-    inner_iterations, outer_iterations: caps on the iterations between medians, and on the medians.
-    gamma: weight of the illumination field, 0 for none (γ).
-    median_filtering: side of the median filter between outer iterations: 1 (off), 3 or 5.
-    """
+    tau: float = OPENCV_DEFAULTS["tau"]
+    """Time step of the dual ascent (τ)."""
 
-    tau: float = 0.25
-    lambda_: float = 0.15
-    theta: float = 0.3
-    nscales: int = 5
-    scale_step: float = 0.8
-    warps: int = 5
-    epsilon: float = 0.01
-    inner_iterations: int = 30
-    outer_iterations: int = 10
+    lambda_: float = OPENCV_DEFAULTS["lambda_"]
+    """Weight of the data term (λ), spelled `lambda` where options have names; smaller is smoother."""
+
+    theta: float = OPENCV_DEFAULTS["theta"]
+    """Tightness of the coupling between the two half problems (θ)."""
+
+    nscales: int = OPENCV_DEFAULTS["nscales"]
+    """Pyramid levels."""
+
+    scale_step: float = OPENCV_DEFAULTS["scale_step"]
+    """Size of each pyramid level relative to the one before it."""
+
+    warps: int = OPENCV_DEFAULTS["warps"]
+    """Linearisations at each level."""
+
+    epsilon: float = OPENCV_DEFAULTS["epsilon"]
+    """The iterations end when the mean squared update falls under its square."""
+
+    inner_iterations: int = OPENCV_DEFAULTS["inner_iterations"]
+    """Iterations between two medians, at most."""
+
+    outer_iterations: int = OPENCV_DEFAULTS["outer_iterations"]
+    """Medians for each linearisation, at most."""
+
+    median_filtering: int = OPENCV_DEFAULTS["median_filtering"]
+    """Side of the median filter: 1 (off), 3 or 5."""
+
     gamma: float = 0.0
-    median_filtering: int = 5
+    """Weight of the illumination field, 0 for none (γ)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an option outside its limits."""
+        check(self)
+        require_at_least(0, self, "gamma")
 
     @property
     def version(self) -> str:
@@ -52,7 +69,8 @@ class TVL1OpenCV:
         if gray.shape[1] < 2:  # OpenCV would read memory that nothing was written to
             raise UserError(
                 f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for tvl1_opencv, which "
-                "needs 2 rows: use tvl1, or a larger --size"
+                "needs 2 rows: use tvl1, or a larger size",
+                "size",
             )
         # Built for each call: the object cannot be pickled, and once it has seen a small image it
         # keeps that image's number of scales.

@@ -1,4 +1,4 @@
-"""The compiled part of `codec`: between values and bit planes, eight bytes at a time.
+"""The loops of `codec.DigitPlanes`, compiled: between values and bit planes, eight bytes at a time.
 
 A word is a uint64 whose lowest byte comes first. Constants have the words' type, because mixed with a
 signed number an expression would turn into floating point. Importing this takes half a second, so

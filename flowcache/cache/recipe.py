@@ -1,4 +1,4 @@
-"""Everything that decides what a cache holds; two caches with one recipe hold the same."""
+"""Everything that decides what a cache holds: two caches with one recipe hold the same."""
 
 import json
 from collections.abc import Mapping
@@ -9,53 +9,93 @@ from flowcache import algorithms, plugins
 from flowcache.errors import UserError
 from flowcache.quantize import Quantizer
 from flowcache.types import FlowAlgorithm
-from flowcache.video.decode import Resize
+from flowcache.video.resize import Resize
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+FROM_BOUND: Any = None
+"""The default of a quantiser's step."""
+
+_NAMES_OF_FORMAT_1 = {
+    "tvl1_triton": ("tvl1", "triton"),
+    "tvl1_torch": ("tvl1", "torch"),
+    "farneback_torch": ("farneback", "torch"),
+}
+"""What were algorithms of their own in format 1, as (algorithm, backend)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How videos became cache entries.
-
-    algorithm, algorithm_version, options: the flow algorithm, its implementation, all its options.
-    frame_step: flow is from frame t to frame t + frame_step.
-    size: the stored size, as `Resize` writes it.
-    bound, quantizer_step: see `Quantizer`; pixels.
-    jpeg_quality: of the RGB frames, 1 to 100.
-    """
+    """How videos become cache entries. All defaults of an extraction stand here."""
 
     algorithm: str
+    """The flow algorithm: one of flowcache's by name, or else the module and class of a user's own."""
+
+    backend: str = "cpu"
+    """Which of the algorithm's implementations."""
+
     algorithm_version: str
+    """Which version of that implementation, and of the library that it stands on."""
+
     options: Mapping[str, Any]
-    frame_step: int
-    size: str
-    bound: float
-    quantizer_step: float
-    jpeg_quality: int
+    """All options of the algorithm."""
+
+    frame_step: int = 1
+    """Flow is from frame t to frame t + frame_step."""
+
+    size: str = "256"
+    """The size at which frames are stored: a short side that is never enlarged, or WxH; see `Resize`."""
+
+    bound: float = 20.0
+    """The largest displacement that is kept, pixels."""
+
+    quantizer_step: float = FROM_BOUND
+    """The distance between stored displacements, pixels; by default bound / 127."""
+
+    jpeg_quality: int = 90
+    """Of the RGB frames, 1 to 100."""
+
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         if self.frame_step < 1:
-            raise UserError(f"a frame step of {self.frame_step} is no step: use 1 or more")
-        if not 1 <= self.jpeg_quality <= 100:
-            raise UserError(f"a JPEG quality of {self.jpeg_quality} is not within 1 to 100")
-        if self.format_version != FORMAT_VERSION:
             raise UserError(
-                f"the cache has format {self.format_version} and this program reads format "
-                f"{FORMAT_VERSION}: extract it again, or use the version that wrote it"
+                f"a frame step of {self.frame_step} is no step: use 1 or more", "frame_step"
             )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise UserError(
+                f"a JPEG quality of {self.jpeg_quality} is not within 1 to 100", "jpeg_quality"
+            )
+        _require_readable(self.format_version)
+        if self.quantizer_step is None:
+            object.__setattr__(self, "quantizer_step", self.bound / 127)
+        object.__setattr__(self, "size", str(self.resize))  # also where a number was given
         # A recipe that cannot be carried out is refused here, not in each worker.
-        _ = self.quantizer, self.resize
+        _ = self.quantizer
 
     @classmethod
-    def of(cls, algorithm: str, options: Mapping[str, Any], **rest: Any) -> Self:
-        """A recipe with the algorithm's own defaults and version filled in."""
-        plugin = plugins.create(algorithms, algorithm, **options)
+    def of(
+        cls,
+        algorithm: str | FlowAlgorithm,
+        options: Mapping[str, Any] | None = None,
+        *,
+        backend: str = "cpu",
+        **rest: Any,
+    ) -> Self:
+        """A recipe with the algorithm's own defaults and version filled in.
+
+        algorithm: a name, with its options, or an algorithm that is made already. `rest`: other fields.
+        """
+        if isinstance(algorithm, str):
+            name, made = algorithm, algorithms.create(algorithm, backend, **(options or {}))
+        else:
+            made = algorithm
+            name, backend = algorithms.name_of(algorithm)
         return cls(
-            algorithm=algorithm,
-            algorithm_version=plugin.version,
-            options=plugins.public_options(plugin),
+            algorithm=name,
+            backend=backend,
+            algorithm_version=made.version,
+            options=_as_recorded(name, plugins.public_options(made)),
             **rest,
         )
 
@@ -70,34 +110,51 @@ class Recipe:
         return Resize.parse(self.size)
 
     def create_algorithm(self) -> FlowAlgorithm:
-        """The algorithm; UserError where this machine has another version of it."""
-        algorithm: FlowAlgorithm = plugins.create(algorithms, self.algorithm, **self.options)
+        """The algorithm. Raises UserError where this machine has another version of it, or none."""
+        if self.algorithm not in algorithms.names():
+            raise UserError(
+                f"the flow is of {self.algorithm}, which is none of flowcache's algorithms: pass the "
+                "algorithm itself",
+                "algorithm",
+            )
+        algorithm = algorithms.create(self.algorithm, self.backend, **self.options)
         if algorithm.version != self.algorithm_version:
             raise UserError(
-                f"the recipe asks for {self.algorithm} of {self.algorithm_version} and this machine "
-                f"has {algorithm.version}: install that version, or start a new cache"
+                f"the recipe asks for {self.name} of {self.algorithm_version} and this machine "
+                f"has {algorithm.version}: install that version, or start a new cache",
+                "cache",
             )
         return algorithm
+
+    @property
+    def name(self) -> str:
+        """The algorithm with its backend, in words."""
+        return self.algorithm if self.backend == "cpu" else f"{self.algorithm} on {self.backend}"
 
     def to_json(self, indent: int | None = None) -> str:
         """As text, keys sorted."""
         return json.dumps(asdict(self), sort_keys=True, indent=indent)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """From `to_json`'s text; ValueError where it is something else."""
-        values = json.loads(text)
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """From `asdict`'s result, also of an earlier format. Raises ValueError for anything else."""
+        if not isinstance(values, dict):
+            raise ValueError("a recipe is a dictionary")
+        if values.get("format_version") == 1:
+            values = _from_format_1(values)
+        _require_readable(values.get("format_version", FORMAT_VERSION))  # its keys may be others
         names = {f.name for f in fields(cls)}
-        if (
-            not isinstance(values, dict)
-            or set(values) != names
-            or not isinstance(values["options"], dict)
-        ):
+        if set(values) != names or not isinstance(values["options"], dict):
             raise ValueError(f"a recipe has the keys {', '.join(sorted(names))}")
         try:
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"a value is of the wrong type ({error})") from None
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """From `to_json`'s text, also of an earlier format. Raises ValueError for anything else."""
+        return cls.from_plain(json.loads(text))
 
     def differences(self, other: "Recipe") -> list[str]:
         """What differs, one phrase each: `"bound 20.0, not 15.0"`; own value first."""
@@ -117,7 +174,38 @@ class Recipe:
 
     def __str__(self) -> str:
         return (
-            f"{self.algorithm} ({self.algorithm_version}), step {self.frame_step}, size {self.size}, "
+            f"{self.name} ({self.algorithm_version}), step {self.frame_step}, size {self.size}, "
             f"±{self.bound:g} px in steps of {self.quantizer_step:.4g} px, "
             f"JPEG quality {self.jpeg_quality}"
         )
+
+
+def _as_recorded(algorithm: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options as JSON gives them back, so that a recipe equals what was read: lists for tuples."""
+    try:
+        recorded: Mapping[str, Any] = json.loads(json.dumps(options))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the options of {algorithm} cannot be recorded ({error}): they must be numbers, text, or "
+            "lists of these",
+            "algorithm",
+        ) from None
+    return recorded
+
+
+def _require_readable(version: Any) -> None:
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"the cache has format {version} and this program reads format {FORMAT_VERSION} and "
+            "earlier: extract it again, or use the version that wrote it"
+        )
+
+
+def _from_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 1 had no backends: an algorithm in batches was an algorithm of its own."""
+    given = str(values.get("algorithm"))
+    algorithm, backend = _NAMES_OF_FORMAT_1.get(given, (given, "cpu"))
+    changed: dict[str, Any] = {"algorithm": algorithm, "backend": backend, "format_version": 2}
+    if algorithm == "tvl1" and isinstance(values.get("options"), dict):
+        changed["options"] = {"exact": False} | values["options"]
+    return {**values, **changed}

@@ -1,6 +1,6 @@
 """A cache: a folder of entries that mirrors the folder of videos, made by one recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,43 +8,52 @@ import filelock
 import joblib
 
 from flowcache.atomic import atomic_path, remove_leftovers
-from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry, EntryInfo
+from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry
+from flowcache.cache.info import EntryInfo
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
 
 _RECIPE_FILE = "cache.json"
 
 
-class FlowCache:
-    """The entries under one folder; an id is an entry's path there, without its suffix."""
+class NoSuchEntryError(UserError, KeyError):
+    """A cache has no entry of this id."""
 
-    def __init__(self, root: Path, recipe: Recipe) -> None:
-        self.root = root
+    __str__ = Exception.__str__  # a KeyError would show its sentence in quotes
+
+
+class FlowCache(Mapping[str, Entry]):
+    """The entries under one folder, by id: an entry's path there, without its suffix."""
+
+    def __init__(self, root: str | Path, recipe: Recipe) -> None:
+        self.root = Path(root)
         self.recipe = recipe
 
     @classmethod
-    def open(cls, root: Path) -> "FlowCache":
-        """An existing cache. UserError where there is none, or one of another format."""
+    def open(cls, root: str | Path) -> "FlowCache":
+        """An existing cache. Raises UserError where there is none, or one of a later format."""
+        root = Path(root)
         path = root / _RECIPE_FILE
         try:
             return cls(root, Recipe.from_json(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UserError(
-                f"{root} is no flow cache (it has no {_RECIPE_FILE}): make one with "
-                "`twostream extract-flow VIDEOS`, or name another with --cache"
+                f"{root} is no flow cache (it has no {_RECIPE_FILE}): extract videos into it first, or "
+                "name another cache",
+                "cache",
             ) from None
         except ValueError as error:
-            raise UserError(f"{path} cannot be read: {error}") from None
+            raise UserError(f"{path} cannot be read: {error}", "cache") from None
 
     @classmethod
-    def begun(cls, root: Path) -> Recipe | None:
+    def begun(cls, root: str | Path) -> Recipe | None:
         """The recipe of the cache in a folder, or None where there is none yet."""
-        return cls.open(root).recipe if (root / _RECIPE_FILE).exists() else None
+        return cls.open(root).recipe if (Path(root) / _RECIPE_FILE).exists() else None
 
     @classmethod
-    def create(cls, root: Path, recipe: Recipe) -> "FlowCache":
+    def create(cls, root: str | Path, recipe: Recipe) -> "FlowCache":
         """A cache to write into; an existing one must have this recipe, else UserError."""
-        path = root / _RECIPE_FILE
+        path = Path(root) / _RECIPE_FILE
         if not path.exists():
             with atomic_path(path) as temporary:
                 temporary.write_text(recipe.to_json(indent=2) + "\n", encoding="utf-8")
@@ -52,7 +61,8 @@ class FlowCache:
         if differences := cache.recipe.differences(recipe):
             raise UserError(
                 f"{root} was made with {'; '.join(differences)}: give the same options again, or "
-                "another --cache"
+                "another cache",
+                "cache",
             )
         return cache
 
@@ -69,7 +79,7 @@ class FlowCache:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise UserError(
-                f"another extraction is writing to {self.root}: wait for it, or stop it"
+                f"another extraction is writing to {self.root}: wait for it, or stop it", "cache"
             ) from None
         try:
             remove_leftovers(self.root)
@@ -83,8 +93,23 @@ class FlowCache:
         return self.root / f"{identifier}{SUFFIX}"
 
     def entry(self, identifier: str) -> Entry:
-        """One entry, not opened yet."""
+        """One entry, not opened yet, and not looked for."""
         return Entry(self.path(identifier))
+
+    def __getitem__(self, identifier: str) -> Entry:
+        """One entry, not opened yet. Raises NoSuchEntryError, a KeyError, where there is none."""
+        if not self.path(identifier).is_file():
+            raise NoSuchEntryError(f"{self.root} has no entry {identifier!r}: see its ids()")
+        return self.entry(identifier)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids())
+
+    def __len__(self) -> int:
+        return len(self.ids())
+
+    def __repr__(self) -> str:
+        return f"FlowCache({str(self.root)!r}: {self.recipe})"
 
     def ids(self) -> list[str]:
         """All entries, sorted."""
@@ -99,7 +124,7 @@ class FlowCache:
         for identifier in self.ids():
             entry = self.entry(identifier)
             try:
-                yield identifier, entry.info()
+                yield identifier, entry.info
             except DamagedEntryError as error:
                 yield identifier, error
             finally:

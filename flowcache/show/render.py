@@ -1,258 +1,182 @@
-"""Flow as colour, frames beside their flow, and pictures and videos of a whole entry.
-
-The colours are those of Baker, Scharstein, Lewis, Roth, Black, Szeliski, "A Database and Evaluation
-Methodology for Optical Flow", IJCV 92, 2011 (doi:10.1007/s11263-010-0390-2), figure 7: the hue is
-the direction, the saturation is the length.
-"""
+"""Show a video or a cache entry: each frame beside its flow, as a picture or a video."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain, islice
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
-from flowcache.atomic import atomic_path
-from flowcache.cache.entry import SUFFIX, Entry, EntryInfo
+from flowcache import algorithms
+from flowcache.cache.entry import SUFFIX, Entry
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
-from flowcache.extraction.one import Job, extract_video
+from flowcache.extraction.one import (
+    Job,
+    TooShortError,
+    extract_isolated,
+    gray_windows,
+    one_opencv_thread,
+)
+from flowcache.show.colour import side_by_side
+from flowcache.show.files import write_png, write_video
 from flowcache.types import Float32, UInt8
+from flowcache.video.decode import Video
+from flowcache.video.resize import Resize
+from flowcache.workers.client import flow_at_step
+from flowcache.workers.isolation import Children, CrashedError, Report, TimedOutError
 
-_UNKNOWN = 1e9  # Middlebury's files mark a vector that is not known by something larger
+OnProgress = Callable[[int, int], None]
+
 _SMALLEST_SCALE = 0.5
 _SURVEYED = 64
-_GAP = 4
-_REPEATABLE = {"fflags": "+bitexact"}  # no version or date among the bytes
+_SURVEY_SIDE = 96  # pixels; enough to tell which frames move
+_TIMEOUT = 600.0
 
 
-def _wheel() -> Float32:
-    """The 55 fully saturated hues, float32 (55, 3), RGB in 0..1, from red on.
-
-    Six ramps between pure colours; each is as long as its part of the circle has hues that the eye
-    can tell apart.
-    """
-    stops = np.array(
-        [(1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0)], np.float32
-    )
-    lengths = (15, 6, 4, 11, 13, 6)
-    ramps = [
-        start + (end - start) * (np.arange(length, dtype=np.float32)[:, None] / length)
-        for (start, end), length in zip(pairwise(stops), lengths, strict=True)
-    ]
-    return np.concatenate(ramps)
-
-
-_WHEEL = _wheel()
-
-
-def flow_to_color(flow: Float32, scale: float) -> UInt8:
-    """A displacement field in the Middlebury colours.
-
-    flow: float32 (2, H, W), pixels, x right and y down. scale: the length in pixels that is fully
-    saturated. Returns uint8 (H, W, 3), RGB: white where nothing moves, darker by a quarter where
-    the length is beyond the scale, black where the flow is not known (NaN or above 1e9). ValueError
-    for another shape, or a scale that is not above 0.
-    """
-    if flow.ndim != 3 or flow.shape[0] != 2:
-        raise ValueError(f"a displacement field must be (2, H, W), not {flow.shape}")
-    if not scale > 0:
-        raise ValueError(f"a scale of {scale} px is not above 0")
-    known = np.all(np.abs(flow) <= _UNKNOWN, axis=0)  # a NaN compares as false
-    dx, dy = np.where(known, flow, 0).astype(np.float32) / np.float32(scale)
-    length = np.hypot(dx, dy)[..., None]
-    # Red is to the right, and the hues go clockwise on the screen. Adding 0 turns −0 into 0: its
-    # sign would send the arc tangent to the other end of the wheel.
-    turn = (np.arctan2(-(dy + 0), -(dx + 0)) / np.float32(np.pi) + 1) / 2
-    place = turn * np.float32(len(_WHEEL) - 1)
-    first = place.astype(np.intp)
-    share = (place - first)[..., None]
-    hue = (1 - share) * _WHEEL[first] + share * _WHEEL[(first + 1) % len(_WHEEL)]
-    color = np.where(length <= 1, 1 - length * (1 - hue), 0.75 * hue)
-    return np.asarray(np.floor(255 * color * known[..., None]), np.uint8)
-
-
-def legend(scale: float, size: int) -> UInt8:
-    """The wheel, its rim `scale` pixels from its centre, with that length written beside it.
-
-    size: the height in pixels. Returns uint8 (size, W, 3) on white, wide enough for the text.
-    """
-    wheel = _disc(scale, size)
-    text, face, thickness = f"{scale:.3g} px", cv2.FONT_HERSHEY_SIMPLEX, 1 + size // 120
-    height = max(0.3, size / 130)
-    (text_width, text_height), _ = cv2.getTextSize(text, face, height, thickness)
-    label = np.full((size, text_width + size // 8, 3), 255, np.uint8)
-    place = (0, (size + text_height) // 2)
-    cv2.putText(label, text, place, face, height, (40, 40, 40), thickness, cv2.LINE_AA)
-    return np.concatenate([wheel, label], axis=1)
-
-
-def _disc(scale: float, size: int) -> UInt8:
-    """The wheel alone, uint8 (size, size, 3), with a margin of a sixteenth of the size."""
-    radius = size * (1 / 2 - 1 / 16)
-    offset = (np.arange(size, dtype=np.float32) + 0.5 - size / 2) * np.float32(scale / radius)
-    flow = np.stack(np.meshgrid(offset, offset))
-    inside = np.hypot(*flow) <= scale
-    picture = np.where(inside[..., None], flow_to_color(flow, scale), np.uint8(255))
-    # A thin line hides the steps of the rim. OpenCV is given sixteenths of a pixel here.
-    centre = round((size / 2 - 0.5) * 16)
-    cv2.circle(
-        picture, (centre, centre), round(radius * 16), (110, 110, 110), 1, cv2.LINE_AA, shift=4
-    )
-    return picture
-
-
-def side_by_side(rgb: UInt8, flow: Float32, scale: float) -> UInt8:
-    """A frame, and to its right its flow in colour with the legend in the lower right corner.
-
-    rgb: uint8 (H, W, 3). flow: float32 (2, H, W), pixels. scale: see `flow_to_color`. Returns uint8
-    (H', W', 3) with even sides, as video codecs want them; small pictures are enlarged by a whole
-    factor, so that the legend can be read.
-    """
-    factor = max(1, round(256 / min(rgb.shape[:2])))
-    left, right = (enlarge(picture, factor) for picture in (rgb, flow_to_color(flow, scale)))
-    key = legend(scale, max(40, min(right.shape[:2]) // 5))
-    # In a very narrow picture the number is cut off, and the wheel only where it does not fit.
-    height, width = (min(a, b) for a, b in zip(key.shape[:2], right.shape[:2], strict=True))
-    right[-height:, -width:] = key[:height, :width]
-    gap = np.full((len(left), _GAP, 3), 255, np.uint8)
-    picture = np.concatenate([left, gap, right], axis=1)
-    return np.concatenate([picture, picture[-1:]]) if len(picture) % 2 else picture
-
-
-def enlarge(picture: UInt8, factor: int) -> UInt8:
-    """Each pixel as a square of `factor` × `factor`, so that the pixels stay what they are."""
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def write_png(path: Path, picture: UInt8) -> None:
-    """Write uint8 (H, W, 3) RGB as PNG; the file is whole or not there."""
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
-
-
-def write_video(
+def show(
     path: Path,
-    pictures: Iterable[UInt8],
-    rate: float,
-    codec: str = "",
-    options: Mapping[str, str] | None = None,
+    output: Path,
+    recipe: Recipe,
+    frame: int | None = None,
+    on_progress: OnProgress = lambda done, expected: None,
 ) -> None:
-    """Write uint8 (H, W, 3) RGB pictures, H and W even, as .mp4 or .avi, `rate` a second.
-
-    codec, options: as FFmpeg names them; without, H.264 where this FFmpeg can write it, else MPEG-4
-    part 2, which every FFmpeg can. The same pictures give the same bytes. ValueError where there is
-    no picture.
-    """
-    if not codec:
-        codec, options = _best_codec()
-    iterator = iter(pictures)
-    first = next(iterator, None)
-    if first is None:
-        raise ValueError(f"{path} would hold no picture")
-    with (
-        atomic_path(path) as temporary,  # its name does not end in what names the container
-        av.open(
-            str(temporary), "w", format=path.suffix[1:].lower(), options=_REPEATABLE
-        ) as container,
-    ):
-        stream = container.add_stream(codec, Fraction(rate).limit_denominator(1001))
-        assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # several need not divide the work alike each time
-        stream.options = dict(options or {})
-        for picture in chain([first], iterator):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def _best_codec() -> tuple[str, Mapping[str, str]]:
-    try:
-        av.Codec("libx264", "w")
-    except av.codec.codec.UnknownCodecError:
-        return "mpeg4", {"qmin": "2", "qmax": "4"}
-    return "libx264", {"crf": "18", "preset": "veryfast"}
-
-
-def show(path: Path, output: Path, recipe: Recipe, frame: int | None = None) -> None:
     """Draw a video or a cache entry: each frame beside its flow.
 
-    path: a cache entry (.h5), or a video, whose flow is computed by `recipe` just as for a cache.
+    path: a cache entry (.h5), or a video, whose flow is computed by `recipe` just as for a cache, in a
+        child process that a broken video may take along.
     output: .mp4 shows all fields at the video's rate; .png shows field number `frame`, by default
         one that moves more than nine tenths of the others do (not the one that moves most: that is
-        often a cut between two shots).
-    The scale is one for the whole output: 99 of 100 vectors are at most that long, in up to 64
-    evenly spaced fields.
+        often a cut between two shots). For a video, a cheap flow of small frames tells which.
+    on_progress: called with (fields done, fields expected) while a video's flow is computed.
 
-    Raises UserError for another kind of output, a file that is not there or cannot be read,
-    and a frame that the video does not have.
+    The scale is one for the whole output: 99 of 100 vectors are at most that long, in up to 64 evenly
+    spaced fields, or in the field that is shown.
+
+    Raises UserError for another kind of output, a file that is not there or cannot be read, and a
+    frame that the video does not have.
     """
     kind = output.suffix.lower()
     if kind not in (".mp4", ".png"):
-        raise UserError(f"{output} must end in .mp4 or .png")
+        raise UserError(f"{output} must end in .mp4 or .png", "output")
     if frame is not None and kind != ".png":
-        raise UserError(f"a frame number is for a .png, and {output} shows all frames")
+        raise UserError(f"a frame number is for a .png, and {output} shows all frames", "frame")
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise UserError(f"there is no file {path}", "source")
     if output.exists() and output.samefile(path):
-        raise UserError(f"{output} would overwrite the video: give another name to write to")
-    with _opened(path, recipe) as entry:
-        info = entry.info()
-        if frame is not None and not 0 <= frame < info.fields:
-            raise UserError(
-                f"{path} has flow at the frames 0 to {info.fields - 1}, and none at {frame}"
-            )
-        scale, lively = _survey(entry)
+        raise UserError(
+            f"{output} would overwrite the video: give another name to write to", "output"
+        )
+    if kind == ".png" and path.suffix.lower() != SUFFIX:
+        _show_field_of_video(path, output, recipe, frame, on_progress)
+        return
+    with _opened(path, recipe, on_progress) as entry:
+        scale, lively = survey(entry)
         if kind == ".png":
-            write_png(output, _drawn(entry, lively if frame is None else frame, scale))
+            number = lively if frame is None else _existing(frame, len(entry.flow), path)
+            write_png(output, side_by_side(entry.rgb[number], entry.flow[number], scale))
         else:
-            pictures = (_drawn(entry, index, scale) for index in range(info.fields))
-            write_video(output, pictures, _rate(entry, info))
+            fields = range(len(entry.flow))
+            pictures = (side_by_side(entry.rgb[i], entry.flow[i], scale) for i in fields)
+            write_video(output, pictures, _rate(entry))
+
+
+def survey(entry: Entry) -> tuple[float, int]:
+    """The scale in pixels, and the field that is shown where none is asked for."""
+    fields = len(entry.flow)
+    sample = np.unique(np.linspace(0, fields - 1, min(fields, _SURVEYED)).round().astype(int))
+    lengths = [_lengths(entry.flow[number]) for number in sample.tolist()]
+    return _scale(lengths), int(sample[_lively([length.mean() for length in lengths])])
+
+
+def field_of_video(
+    path: Path, recipe: Recipe, number: int | None, report: Report
+) -> tuple[UInt8, Float32]:
+    """One frame at the recipe's size, uint8 (H, W, 3), and its flow, float32 (2, H, W).
+
+    Only this field is computed by the recipe. Where no number is given, a lively one is taken.
+    Runs in a child process; `report` is given (frames done, frames expected).
+    """
+    step = recipe.frame_step
+    with one_opencv_thread(), Video(path) as video:
+        motion = _motion(video, step, report) if number is None else []
+        fields = len(motion) if number is None else len(video) - step
+        if fields < 1:
+            raise TooShortError.of(len(video), step)
+        number = _lively(motion) if number is None else _existing(number, fields)
+        wanted = islice(chain.from_iterable(video.frames(recipe.resize)), number, None, step)
+        pair = np.stack(list(islice(wanted, 2)))
+        gray = np.stack([cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in pair])
+        return pair[0], recipe.create_algorithm()(gray)[0]
+
+
+def _show_field_of_video(
+    path: Path, output: Path, recipe: Recipe, frame: int | None, on_progress: OnProgress
+) -> None:
+    with Children() as children:
+        try:
+            rgb, flow = children.run(
+                field_of_video,
+                *(path, recipe, frame),
+                timeout=_TIMEOUT,
+                on_report=lambda progress: on_progress(*progress),
+            )
+        except (UserError, CrashedError, TimedOutError) as error:
+            raise UserError(f"{path}: {error}", getattr(error, "parameter", None)) from error
+    write_png(output, side_by_side(rgb, flow, _scale([_lengths(flow)])))
+
+
+def _motion(video: Video, step: int, report: Report) -> list[float]:
+    """The mean length of each field's vectors, by a cheap flow of small frames."""
+    cheap = algorithms.create("farneback", levels=2, iterations=2)
+    means: list[float] = []
+    for gray in gray_windows(video.frames(Resize(short_side=_SURVEY_SIDE)), step):
+        flow = flow_at_step(cheap, gray, step).data
+        means += np.hypot(flow[:, 0], flow[:, 1]).mean((1, 2)).tolist()
+        report((len(means), max(len(means), video.expected_frames - step)))
+    return means
 
 
 @contextmanager
-def _opened(path: Path, recipe: Recipe) -> Iterator[Entry]:
+def _opened(path: Path, recipe: Recipe, on_progress: OnProgress) -> Iterator[Entry]:
     """The entry itself, or a temporary one of a video."""
     with tempfile.TemporaryDirectory() as folder:
-        if path.suffix.lower() == SUFFIX:
-            entry = Entry(path)
-        else:
-            entry = Entry(Path(folder) / f"video{SUFFIX}")
-            try:
-                extract_video(Job(path, path.name, entry.path), recipe)
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from error
-        try:
-            yield entry
-        finally:
-            entry.close()
+        entry = path
+        if path.suffix.lower() != SUFFIX:
+            entry = Path(folder) / f"video{SUFFIX}"
+            job = Job(path, path.name, entry)
+            extract_isolated(job, recipe, on_report=lambda progress: on_progress(*progress))
+        with Entry(entry) as opened:
+            yield opened
 
 
-def _survey(entry: Entry) -> tuple[float, int]:
-    """The scale in pixels, to two digits, and the field that is shown where none is asked for."""
-    fields = entry.info().fields
-    sample = np.unique(np.linspace(0, fields - 1, min(fields, _SURVEYED)).round().astype(int))
-    # Every second pixel each way settles a percentile as well as all of them do.
-    lengths = [np.hypot(*entry.flow([index]).data[0, :, ::2, ::2]) for index in sample.tolist()]
-    means = np.array([length.mean() for length in lengths])
-    lively = int(sample[np.argsort(means)[int(0.9 * (len(sample) - 1))]])
-    # Rounded, so that the legend tells the scale as it is.
+def _lively(means: Sequence[float]) -> int:
+    return int(np.argsort(means)[int(0.9 * (len(means) - 1))])
+
+
+def _lengths(field: Float32) -> Float32:
+    """The lengths of a field's vectors; every second pixel each way settles a percentile as well."""
+    lengths: Float32 = np.hypot(*field[:, ::2, ::2])
+    return lengths
+
+
+def _scale(lengths: Sequence[Float32]) -> float:
+    # To two digits, so that the legend tells the scale as it is.
     scale = float(f"{np.percentile(np.stack(lengths), 99):.2g}")
-    return max(_SMALLEST_SCALE, scale), lively
+    return max(_SMALLEST_SCALE, scale)
 
 
-def _drawn(entry: Entry, index: int, scale: float) -> UInt8:
-    return side_by_side(entry.rgb([index])[0], entry.flow([index]).data[0], scale)
+def _existing(number: int, fields: int, path: Path | str = "it") -> int:
+    if not 0 <= number < fields:
+        raise UserError(
+            f"{path} has flow at the frames 0 to {fields - 1}, and none at {number}", "frame"
+        )
+    return number
 
 
-def _rate(entry: Entry, info: EntryInfo) -> float:
+def _rate(entry: Entry) -> float:
     """Frames per second: as the container states it, else from the time stamps."""
-    times = entry.times()
-    return info.frame_rate or (len(times) - 1) / float(times[-1] - times[0])
+    times = entry.times
+    return entry.info.frame_rate or (len(times) - 1) / float(times[-1] - times[0])

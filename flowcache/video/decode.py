@@ -1,17 +1,17 @@
 """Decode a video: frames in display order, upright, resized, with time stamps, as a stream."""
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Self, SupportsIndex, overload
 
 import av
 import numpy as np
 
+from flowcache import indexing
 from flowcache.errors import UserError
 from flowcache.types import Float64, Frames, UInt8
+from flowcache.video.resize import AS_IT_IS, Resize
 from flowcache.video.truncation import missing_bytes
 
 EXTENSIONS = frozenset(
@@ -39,77 +39,111 @@ EXTENSIONS = frozenset(
 """File names that end so are taken for videos when a folder is searched."""
 
 
+_Opened = tuple[av.container.InputContainer, av.VideoStream]
+
+
 class BrokenVideoError(UserError):
     """A video that cannot be decoded to its end; the message says where it broke and why."""
 
 
-@dataclass(frozen=True)
-class Resize:
-    """The size at which frames are stored.
-
-    short_side: the shorter side in pixels, the other in proportion; a smaller video stays as it is.
-    exact: (width, height), whatever the proportions; takes precedence.
-    """
-
-    short_side: int = 256
-    exact: tuple[int, int] | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """`"256"` (a short side) or `"340x256"` (width and height)."""
-        if match := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text):
-            return cls(exact=(int(match[1]), int(match[2])))
-        if re.fullmatch(r"[1-9]\d*", text):
-            return cls(short_side=int(text))
-        raise UserError(f"{text!r} is no size: write a short side (256) or WxH (340x256)")
-
-    def __str__(self) -> str:
-        return "{}x{}".format(*self.exact) if self.exact else str(self.short_side)
-
-    def of(self, width: int, height: int) -> tuple[int, int]:
-        """The stored (width, height) of an upright video of this width and height."""
-        if self.exact:
-            return self.exact
-        scale = min(1.0, self.short_side / min(width, height))
-        return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 class Video:
-    """One video file, opened for reading from its start to its end.
+    """One video file. It is decoded from its start to its end as often as it is asked for.
 
-    size: (width, height) as shown, that is with the rotation applied; known from the first frame on.
-    rate: frames per second as the container states it, or None.
-    expected_frames: what the container leads one to expect; containers lie, so for progress only.
+    `len(video)` and square brackets count the frames that decode, because containers lie: the first
+    use decodes the whole file. A slice gives `Frames`; the frames before it have to be decoded too.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
+    size: tuple[int, int] | None
+    """(width, height) as shown, that is with the rotation applied; known from the first frame on."""
+
+    rate: Fraction | None
+    """Frames per second as the container states it."""
+
+    expected_frames: int
+    """What the container leads one to expect; for progress only."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises BrokenVideoError where the file cannot be opened or holds no video."""
+        self.path = Path(path)
+        self.size = None
+        self._count: int | None = None
+        container, stream = self._open()
+        self._unused: _Opened | None = (container, stream)  # for the first decoding
+        rate = stream.average_rate or stream.guessed_rate
+        self.rate = rate if rate else None
+        self.expected_frames = _expected_frames(container, stream, self.rate)
+
+    def _open(self) -> _Opened:
         try:
             # Text that cannot be decoded is no reason to refuse the pictures.
             # An absolute path, because what stands before a colon would be taken for a protocol.
-            self._container = av.open(str(path.absolute()), metadata_errors="replace")
+            container = av.open(str(self.path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise BrokenVideoError(f"not a readable video: {_reason(error)}") from error
-        streams = self._container.streams.video
+        streams = container.streams.video
         if not streams or streams[0].codec_context is None:
-            self._container.close()
+            container.close()
             what = "of a codec that is known" if streams else ""
             raise BrokenVideoError(f"it holds no video stream {what}".rstrip())
-        self._stream = streams[0]
-        codec = self._stream.codec_context
+        codec = streams[0].codec_context
         codec.thread_count = 1  # videos are decoded side by side, one process each
         # Otherwise a decoder paints over what it could not read and reports nothing.
         codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        self.size: tuple[int, int] | None = None
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        self.rate: Fraction | None = rate if rate else None
-        self.expected_frames = _expected_frames(self._container, self._stream, self.rate)
+        return container, streams[0]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._container.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again. A decoding that is under way goes on."""
+        if self._unused:
+            self._unused[0].close()
+            self._unused = None
+
+    def __repr__(self) -> str:
+        return f"Video({str(self.path)!r})"
+
+    def __len__(self) -> int:
+        """How many frames decode. Raises BrokenVideoError where not all do."""
+        if self._count is None:
+            self._count = sum(1 for _ in self._decoded())
+        return self._count
+
+    def __iter__(self) -> Iterator[UInt8]:
+        """Each frame, uint8 (H, W, 3), RGB."""
+        for frame in self._decoded():
+            yield self._upright(frame, AS_IT_IS)
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> UInt8: ...
+
+    @overload
+    def __getitem__(self, key: slice | Iterable[SupportsIndex]) -> Frames: ...
+
+    def __getitem__(self, key: indexing.Key) -> UInt8 | Frames:
+        """`video[3]` is a frame, uint8 (H, W, 3); `video[10:20]` are Frames with their time stamps.
+
+        Raises IndexError for a frame that does not exist, BrokenVideoError where not all decode.
+        """
+        wanted = indexing.numbers(key, len(self), "frame")
+        chosen, kept = set(wanted), dict[int, UInt8]()
+        stamps: list[float] = []
+        for number, frame in enumerate(self._decoded()):
+            stamps.append(_stamp(frame))
+            if number in chosen or self.size is None:  # the first tells the size
+                kept[number] = self._upright(frame, AS_IT_IS)
+        if indexing.is_single(key):
+            return kept[wanted[0]]
+        times, _ = display_times(np.array(stamps), self.rate)
+        width, height = self.size or (0, 0)
+        rgb = np.empty((len(wanted), height, width, 3), np.uint8)
+        for position, number in enumerate(wanted):
+            rgb[position] = kept[number]
+        return Frames(rgb, times[wanted])
 
     def frames(self, resize: Resize, batch_pixels: int = 1 << 20) -> Iterator[Frames]:
         """All frames, in batches of about `batch_pixels`, so that memory has a bound of its own.
@@ -123,7 +157,7 @@ class Video:
         try:
             for frame in self._decoded():
                 rgb.append(self._upright(frame, resize))
-                times.append(float("nan") if frame.time is None else frame.time)
+                times.append(_stamp(frame))
                 if len(rgb) * rgb[0][..., 0].size >= batch_pixels:
                     yield Frames(np.stack(rgb), np.array(times))
                     rgb, times = [], []
@@ -135,19 +169,22 @@ class Video:
             raise broken
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
+        # Each decoding has the file open for itself: several may go on side by side.
+        container, stream = self._unused or self._open()
+        self._unused = None
         count, packets, last = 0, 0, 0.0
 
         def broken(why: str) -> BrokenVideoError:
             return BrokenVideoError(f"{why} at frame {count} ({last:.2f} s)")
 
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in container.demux(stream):
                 if packet.size:
                     packets += 1
                 else:
                     # The end. What the decoder still holds back may lie behind a gap, so whether
                     # all is there has to be known before it gives that away.
-                    self._check_whole(packets, broken)
+                    self._check_whole(packets, len(stream.index_entries), broken)
                 if packet.is_corrupt:
                     raise broken("the data is damaged")
                 for frame in packet.decode():
@@ -158,13 +195,17 @@ class Video:
                     count += 1
         except (av.FFmpegError, OSError) as error:
             raise broken(f"decoding fails ({_reason(error)})") from error
+        finally:
+            container.close()
         if count == 0:
             raise BrokenVideoError("it holds no frame")
 
-    def _check_whole(self, packets: int, broken: Callable[[str], BrokenVideoError]) -> None:
+    def _check_whole(
+        self, packets: int, indexed: int, broken: Callable[[str], BrokenVideoError]
+    ) -> None:
         if missing := missing_bytes(self.path):
             raise broken(f"the file ends early, {missing} bytes short of what it announces,")
-        if packets < (indexed := len(self._stream.index_entries)):
+        if packets < indexed:
             raise broken(
                 f"the file ends early, with {packets} of the {indexed} packets in its index,"
             )
@@ -197,6 +238,11 @@ def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]
         return stamps, "container"
     start = stamps[0] if np.isfinite(stamps[0]) else 0.0
     return start + np.arange(len(stamps)) / float(rate or 25), "frame rate"
+
+
+def _stamp(frame: av.VideoFrame) -> float:
+    """A frame's time in seconds, NaN where it has none."""
+    return float("nan") if frame.time is None else frame.time
 
 
 def _expected_frames(

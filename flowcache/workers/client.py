@@ -1,133 +1,99 @@
-"""Where a video's flow comes from: computed in this process, or asked of the process of a device.
+"""Where the flow of a video comes from: computed in this process, or asked of the process of a device.
 
-Either way gray frames are put in and quantised fields are taken out, in the same order. With a device
-the next frames are decoded, and the last fields compressed, while it computes.
+Both take windows of gray frames and give the quantised fields of each, in the same order. With a device
+the next window is decoded, and the last fields are compressed, while it computes (double buffer).
 """
 
-import socket
-import struct
 from collections import deque
-from typing import Any, Self
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 
 import numpy as np
 
-from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
+from flowcache.quantize import Quantizer
 from flowcache.types import Codes, FlowAlgorithm, FlowStack, UInt8
+from flowcache.workers import protocol
 from flowcache.workers.isolation import CrashedError
 
-REQUEST = struct.Struct("<3q")
-"""Frames, height, width; the gray frames follow."""
-ANSWER = struct.Struct("<2q")
-"""Fields and how many of their numbers saturated, the codes follow; or −1 and the length of a text."""
+_BUFFERS = 2
 
 
 class DeviceLostError(CrashedError):
     """The process of the device has ended, through no fault of the video's process."""
 
 
-def flow_source(recipe: Recipe, address: str | None) -> "Here | Elsewhere":
-    """What computes in this process, or asks the one that listens at an address."""
-    return Elsewhere(recipe, address) if address else Here(recipe)
+def flow_here(
+    windows: Iterable[UInt8], algorithm: FlowAlgorithm, step: int, quantizer: Quantizer
+) -> Iterator[tuple[Codes, int]]:
+    """For each window (T, H, W) its fields (T − step, 2, H, W) and how many numbers saturated."""
+    for gray in windows:
+        yield quantizer.encode(flow_at_step(algorithm, gray, step))
 
 
-class Here:
-    """Flow computed as soon as its frames are there."""
+def flow_on_device(
+    windows: Iterable[UInt8], address: protocol.Address, step: int, quantizer: Quantizer
+) -> Iterator[tuple[Codes, int]]:
+    """The same from the process that listens at an address.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._algorithm, self._recipe = recipe.create_algorithm(), recipe
-        self._done: deque[tuple[Codes, int]] = deque()
+    Raises UserError where the flow cannot be computed, DeviceLostError where the process is gone.
+    """
+    with ExitStack() as stack:
+        with _lost():
+            # One connection for each window that is under way: on each, an answer follows a request.
+            connections = [
+                stack.enter_context(Client(address[0], authkey=address[1])) for _ in range(_BUFFERS)
+            ]
+        asking, answering = cycle(connections), cycle(connections)
+        under_way: deque[tuple[int, ...]] = deque()
 
-    def __enter__(self) -> Self:
-        return self
+        def answer() -> tuple[Codes, int]:
+            with _lost():
+                shape = under_way.popleft()
+                return protocol.receive_answer(next(answering), shape, quantizer.dtype)
 
-    def __exit__(self, *_: object) -> None:
-        self._done.clear()
-
-    @property
-    def waiting(self) -> int:
-        """How often to `take` for what was put."""
-        return len(self._done)
-
-    def put(self, gray: UInt8) -> None:
-        """Frames (T, H, W), more than the recipe's step."""
-        flow = flow_at_step(self._algorithm, gray, self._recipe.frame_step)
-        self._done.append(self._recipe.quantizer.encode(flow))
-
-    def take(self) -> tuple[Codes, int]:
-        """Fields (T − step, 2, H, W) of the frames put first, and how many numbers saturated."""
-        return self._done.popleft()
-
-
-class Elsewhere:
-    """Flow from a process that `serve` runs in."""
-
-    def __init__(self, recipe: Recipe, address: str) -> None:
-        self._recipe, self._address = recipe, address
-        self._shapes: deque[tuple[int, int, int, int]] = deque()
-
-    def __enter__(self) -> Self:
-        self._connection = socket.socket(socket.AF_UNIX)
-        try:
-            self._connection.connect(self._address)
-        except OSError:
-            self._connection.close()
-            raise _lost() from None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    @property
-    def waiting(self) -> int:
-        """How often to `take` for what was put."""
-        return len(self._shapes)
-
-    def put(self, gray: UInt8) -> None:
-        """As `Here.put`. DeviceLostError where the other process is gone."""
-        t, h, w = gray.shape
-        try:
-            self._connection.sendall(REQUEST.pack(t, h, w))
-            self._connection.sendall(np.ascontiguousarray(gray).data)
-        except OSError:
-            raise _lost() from None
-        self._shapes.append((t - self._recipe.frame_step, 2, h, w))
-
-    def take(self) -> tuple[Codes, int]:
-        """As `Here.take`. UserError where the flow cannot be computed; DeviceLostError."""
-        try:
-            fields, number = ANSWER.unpack(receive(self._connection, bytearray(ANSWER.size)))
-            if fields < 0:
-                raise UserError(receive(self._connection, bytearray(number)).decode())
-            codes: Codes = np.empty(self._shapes.popleft(), self._recipe.quantizer.dtype)
-            receive(self._connection, codes.reshape(-1).view(np.uint8).data)
-        except (OSError, EOFError):
-            raise _lost() from None
-        return codes, number
-
-
-def receive(connection: socket.socket, buffer: Any) -> Any:
-    """Fill a buffer of bytes and return it; EOFError where the other side hangs up before."""
-    view = memoryview(buffer)
-    while view:
-        count = connection.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return buffer
+        for gray in windows:
+            with _lost():
+                protocol.send_request(next(asking), gray)
+            t, h, w = gray.shape
+            under_way.append((t - step, 2, h, w))
+            if len(under_way) == _BUFFERS:
+                yield answer()
+        while under_way:
+            yield answer()
 
 
 def flow_at_step(algorithm: FlowAlgorithm, gray: UInt8, step: int) -> FlowStack:
     """Flow from each frame t to t + step: uint8 (T, H, W) → T − step fields."""
     if step == 1:
-        return algorithm(gray)
+        return _checked(algorithm(gray), gray)
     t, h, w = gray.shape
     flow = np.empty((t - step, 2, h, w), np.float32)
     # Every step-th frame, from each start: within one such series the frames are consecutive.
     for start in range(min(step, t - step)):
-        flow[start::step] = algorithm(gray[start::step]).data
+        series = gray[start::step]
+        flow[start::step] = _checked(algorithm(series), series).data
     return FlowStack(flow)
 
 
-def _lost() -> DeviceLostError:
-    return DeviceLostError("the process that computes flow on the device has ended")
+def _checked(flow: FlowStack, gray: UInt8) -> FlowStack:
+    """UserError unless these are the fields of these frames, as a user's own algorithm may forget."""
+    wanted = (len(gray) - 1, 2, *gray.shape[1:])
+    if not isinstance(flow, FlowStack) or flow.data.shape != wanted:
+        raise UserError(
+            f"the algorithm must give a FlowStack of {wanted} for frames {gray.shape}, and gave "
+            f"{repr(flow) if isinstance(flow, FlowStack) else type(flow).__name__}",
+            "algorithm",
+        )
+    return flow
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, AuthenticationError):
+        raise DeviceLostError("the process that computes flow on the device has ended") from None

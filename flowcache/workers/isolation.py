@@ -1,23 +1,34 @@
 """Run functions in child interpreters that may crash or hang without taking anything else along.
 
 Decoders are native code fed with whatever lies in a file. A pool of processes loses all its work when
-one of them dies, so each worker here owns one child, which is replaced when it dies or is killed.
-Plain `subprocess` is used because a cluster's worker processes are not allowed to start
-`multiprocessing` children.
+one of them dies, so each call here has a child of its own, which is replaced when it dies or is killed.
+Plain `subprocess` starts them, because the worker processes of a cluster are not allowed to start
+children by `multiprocessing`.
 """
 
-import atexit
 import os
 import pickle
-import queue
 import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+import cloudpickle
+
+from flowcache.workers import protocol
 
 Report = Callable[[Any], None]
+
+_IDLE_SECONDS = 10.0  # after which a child that nobody uses is ended
+_LAST_SECONDS = 10.0  # that a child which has hung up may take to end by itself
 
 
 class CrashedError(Exception):
@@ -28,40 +39,167 @@ class TimedOutError(Exception):
     """The child gave no sign of life for too long, and was killed."""
 
 
-def run(
-    function: Callable[..., Any],
-    *args: Any,
-    timeout: float | None,
-    on_report: Report | None = None,
-) -> Any:
-    """`function(*args, report)` in a child process; what it returns or raises comes back.
+class Children:
+    """The children of one owner, for one call each at a time. They end with the `with` block.
 
-    The function and its arguments are pickled. It may call `report(value)` now and then, which calls
-    `on_report(value)` here and is its sign of life. Raises CrashedError where the process dies, and
-    TimedOutError after `timeout` seconds without a sign of life; None is for ever.
+    A child serves again once its call has ended. It does not where the caller gave up before, since
+    what it sends next would be taken for the answer to another call.
+
+    Sent to another process, as to the workers of a cluster, this becomes the children of that process;
+    they are ended when they have been idle for a while.
     """
-    child = _borrow()
-    try:
-        return child.call(function, args, timeout, on_report)
-    finally:
-        _give_back(child)
+
+    def __init__(self, identity: str = "") -> None:
+        self._identity = identity or uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._all: set[Child] = set()
+        self._timer: threading.Timer | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        return _of_this_process, (self._identity,)
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        timeout: float | None,
+        on_report: Report | None = None,
+    ) -> Any:
+        """`function(*args, report)` in a child; what it returns or raises comes back.
+
+        It may call `report(value)`, which calls `on_report(value)` here and is its sign of life. Raises
+        CrashedError where the child dies, and TimedOutError after `timeout` seconds without a sign of
+        life; None is for ever.
+        """
+        child = self._take()
+        try:
+            return child.call(function, args, timeout, on_report)
+        finally:
+            self._give_back(child)
+
+    def close(self) -> None:
+        """End every child, busy or idle. A call that is under way raises CrashedError."""
+        with self._lock:
+            self._closed = True
+            children = list(self._all)
+            self._forget(children)
+        for child in children:
+            child.kill()
+
+    def _take(self) -> "Child":
+        with self._lock:
+            if self._closed:
+                raise CrashedError("the work that it belongs to has ended")
+            while self._idle:
+                child = self._idle.pop()
+                if child.alive:
+                    return child
+                self._all.discard(child)
+            child = Child()
+            self._all.add(child)
+            return child
+
+    def _give_back(self, child: "Child") -> None:
+        if child.busy:
+            child.kill()
+        with self._lock:
+            if self._closed or child.busy or not child.alive:
+                self._all.discard(child)
+                return
+            self._idle.append(child)
+            if self._timer:
+                self._timer.cancel()
+            self._timer = threading.Timer(_IDLE_SECONDS, self._end_idle)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_idle(self) -> None:
+        with self._lock:
+            children = list(self._idle)
+            self._forget(children)
+        for child in children:
+            child.kill()
+
+    def _forget(self, children: "list[Child]") -> None:
+        self._all.difference_update(children)
+        self._idle.clear()
+        if self._timer:
+            self._timer.cancel()
 
 
-class _Child:
+_elsewhere: WeakValueDictionary[str, Children] = WeakValueDictionary()
+_elsewhere_lock = threading.Lock()
+
+
+def _of_this_process(identity: str) -> Children:
+    """The children that an owner in another process has here."""
+    with _elsewhere_lock:
+        return _elsewhere.setdefault(identity, Children(identity))
+
+
+class Child:
+    """One child interpreter. It ends when this process does, however that ends."""
+
     def __init__(self) -> None:
-        paths = os.pathsep.join(p or os.getcwd() for p in sys.path)  # noqa: PTH109
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from flowcache.workers.isolation import _serve; _serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": paths},
+        self._connection, theirs = Pipe()
+        # Nothing that lies in the working directory may be imported in place of the real module.
+        code = (
+            "import sys; sys.path[:] = sys.argv[2:]; "
+            "from flowcache.workers.isolation import serve_calls; serve_calls(int(sys.argv[1]))"
         )
-        self._replies: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        threading.Thread(target=self._receive, daemon=True).start()
+        with theirs:
+            handle = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code, str(handle), *import_path()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[handle],
+            )
+        self.busy = False
 
     @property
     def alive(self) -> bool:
+        """Whether the process is there."""
         return self._process.poll() is None
+
+    def start(self, function: Callable[..., Any], *args: Any) -> None:
+        """Begin a call; `next_message` tells what becomes of it."""
+        # By value where it must be: an algorithm may be a class of a notebook.
+        call = cloudpickle.dumps((function, args))
+        self.busy = True
+        with suppress(OSError):  # it died, and the next message says so
+            self._connection.send_bytes(call)
+
+    def has_message(self) -> bool:
+        """Whether a message is there, or the end of all."""
+        try:
+            return self._connection.poll(0)
+        except OSError:
+            return True
+
+    def next_message(self, timeout: float | None) -> tuple[bytes, Any]:
+        """The kind of the next message, see `protocol`, and its value.
+
+        Raises CrashedError where the child dies, TimedOutError where nothing comes in time; then it is
+        killed. Raises UnreadableAnswerError for a value that cannot be unpickled.
+        """
+        try:
+            if not self._connection.poll(timeout):
+                self.kill()
+                raise TimedOutError(f"no progress for {timeout:g} s")
+            kind, value = protocol.split_message(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            raise CrashedError(self._cause_of_death()) from None
+        if kind in (protocol.RESULT, protocol.RAISED):
+            self.busy = False
+        return kind, protocol.read_value(value)
 
     def call(
         self,
@@ -70,115 +208,80 @@ class _Child:
         timeout: float | None,
         on_report: Report | None,
     ) -> Any:
-        assert self._process.stdin is not None
-        try:
-            # Pickled twice, so that what cannot be imported there is an error and not a crash.
-            pickle.dump(pickle.dumps((function, args)), self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died; the replies end and say so
+        """Begin a call and wait for its end; see `Children.run`."""
+        self.start(function, *args)
         while True:
-            try:
-                kind, value = self._replies.get(timeout=timeout)
-            except queue.Empty:
-                self.kill()
-                raise TimedOutError(f"no progress for {timeout:g} s") from None
-            if kind == "result":
+            kind, value = self.next_message(timeout)
+            if kind == protocol.RESULT:
                 return value
-            if kind == "raised":
+            if kind == protocol.RAISED:
                 raise value
-            if kind == "ended":
-                raise CrashedError(_cause_of_death(self._process.wait()))
-            if kind == "report" and on_report:
+            if kind == protocol.REPORT and on_report:
                 on_report(value)
 
-    def _receive(self) -> None:
-        assert self._process.stdout is not None
-        try:
-            while True:
-                self._replies.put(pickle.load(self._process.stdout))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            self._replies.put(("ended", None))
-
     def kill(self) -> None:
+        """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
 
-
-_idle: list[_Child] = []
-_all: set[_Child] = set()
-_lock = threading.Lock()
-
-
-def _borrow() -> _Child:
-    with _lock:
-        while _idle:
-            child = _idle.pop()
-            if child.alive:
-                return child
-            _all.discard(child)
-        child = _Child()
-        _all.add(child)
-        return child
+    def _cause_of_death(self) -> str:
+        try:
+            status = self._process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "the process hung up"
+        if status >= 0:
+            return f"the process ended with status {status}"
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        return f"the process died of {name}"
 
 
-def _give_back(child: _Child) -> None:
-    with _lock:
-        if child.alive:
-            _idle.append(child)
-        else:
-            _all.discard(child)
+def import_path() -> list[str]:
+    """Where a child looks for modules: where this process does, but in the working directory last.
+
+    The standard library comes first and then this package, so that neither a file that lies beside the
+    videos nor another installed version takes their place.
+    """
+    here = {"", str(Path.cwd())}
+    library = str(Path(os.__file__).parent)
+    standard = [p for p in sys.path if p == library or p.endswith(("lib-dynload", ".zip"))]
+    package = str(Path(__file__).parents[2])
+    others = [p for p in sys.path if p not in here]
+    return list(dict.fromkeys([*standard, package, *others, str(Path.cwd())]))
 
 
-@atexit.register
-def kill_all() -> None:
-    """End every child, busy or idle; the next `run` starts new ones."""
-    with _lock:
-        children = list(_all)
-        _all.clear()
-        _idle.clear()
-    for child in children:
-        child.kill()
-
-
-def _cause_of_death(status: int) -> str:
-    if status >= 0:
-        return f"the process ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"the process died of {name}"
-
-
-def _serve() -> None:
-    """The child's life: answer one request after another until the parent is gone."""
+def serve_calls(handle: int) -> None:
+    """The child's life: answer one call after another until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever native code prints must not land among the replies
+    os.dup2(2, 1)  # what is printed here is no part of what the parent prints
+    connection = Connection(handle)
+    sending = threading.Lock()
 
-    def send(kind: str, value: Any) -> None:
-        replies.write(pickle.dumps((kind, value)))  # pickled first: half a reply would be the end
-        replies.flush()
+    def send(kind: bytes, value: Any) -> None:
+        with sending:  # a call may report from several threads
+            protocol.send_message(connection, kind, value)
 
-    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def receive() -> None:
-        try:
-            while True:
-                requests.put(pickle.load(sys.stdin.buffer))
-        finally:
-            os._exit(0)  # the parent is gone, and nobody waits for what is under way
-
-    threading.Thread(target=receive, daemon=True).start()
+    calls: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read_calls, args=(connection, calls), daemon=True).start()
     while True:
-        request = requests.get()
+        call = calls.get()
         try:
-            function, args = pickle.loads(request)
-            send("started", None)  # what had to be imported is no part of the work's time
-            send("result", function(*args, lambda value: send("report", value)))
+            function, args = pickle.loads(call)
+            send(protocol.STARTED, None)  # what had to be imported is no part of the work's time
+            send(protocol.RESULT, function(*args, lambda value: send(protocol.REPORT, value)))
         except Exception as error:
-            send("raised", _picklable(error))
+            send(protocol.RAISED, _picklable(error))
+
+
+def _read_calls(connection: Connection, calls: "SimpleQueue[bytes]") -> None:
+    try:
+        while True:
+            calls.put(connection.recv_bytes())
+    finally:
+        os._exit(0)  # the parent is gone, and nobody waits for what is under way
 
 
 def _picklable(error: Exception) -> Exception:

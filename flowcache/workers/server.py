@@ -1,158 +1,163 @@
 """The process of a device: flow for all videos that are being extracted, in batches that fill it.
 
-Each video's process is a client with a connection of its own, with a thread that reads frames from it
-into memory that the device reads from and another that writes answers. Between them two more wait: one
-collects what is there into batches and starts them, one waits for them to end. No client is waited for.
+The process of each video has two connections. A thread for each reads a window of frames into memory
+that the device reads from, waits for its fields and sends them back. The main thread collects what
+waits into batches of one frame size, and keeps two batches under way (double buffer).
 """
 
 import os
-import socket
+import secrets
+import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener
 from queue import Empty, SimpleQueue
-from threading import Semaphore, Thread, Timer
 from typing import Any, cast
 
+from flowcache.algorithms._batched.contract import BatchedAlgorithm, Session
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
-from flowcache.types import Codes, DeviceAlgorithm, Session
-from flowcache.workers.client import ANSWER, REQUEST, receive
+from flowcache.types import Codes
+from flowcache.workers import protocol
 
-READY = "ready"
-Report = Callable[[tuple[str, str]], None]
+READY, NOTE, FAILED = "ready", "note", "failed"
+"""What it reports: where it listens; what a user should know; why it ends."""
+
+Report = Callable[[tuple[str, Any]], None]
+Answer = tuple[Codes, int] | str
+Requests = SimpleQueue["Request"]
 
 
-def serve(address: str, recipe: Recipe, device: str, timeout: float, report: Report) -> None:
-    """Answer at an address until the process is ended, or a batch takes more than `timeout` seconds.
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One window of gray frames, and what becomes of it."""
 
-    Reports READY when it can be connected to, ("note", …) with what a user should know, and ("failed",
-    reason) before it ends because of an error.
-    """
+    shape: tuple[int, int, int]
+    stack: Any
+    answer: "Future[Answer]" = field(default_factory=Future)
+
+
+def serve(recipe: Recipe, device: str, timeout: float, report: Report) -> None:
+    """Answer requests until the process is ended, or a batch takes more than `timeout` seconds."""
     try:
-        algorithm = cast(DeviceAlgorithm, recipe.create_algorithm())
-        session = algorithm.on(device, recipe.quantizer, lambda text: report(("note", text)))
-        with _limit(timeout, report):
-            _try(session, recipe.frame_step)
-        requests: SimpleQueue[_Request] = SimpleQueue()
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(address)
-        listener.listen(128)
-        _in_thread(partial(_accept, listener, session, requests, report), report)
-        started: SimpleQueue[Any] = SimpleQueue()
-        another = Semaphore(1)
-        _in_thread(partial(_finish, started, another, timeout, report), report)
-        report((READY, device))
-        for batch in _batches(requests, session):
-            try:
-                finish = session.start([r.stack for r in batch], recipe.frame_step)
-            except UserError as error:
-                for request in batch:
-                    request.client.answers.put(str(error))
-            else:
-                started.put((batch, finish))
-                another.acquire()  # two are under way at most; meanwhile more requests come in
+        algorithm = cast(BatchedAlgorithm, recipe.create_algorithm())
+        session = algorithm.on(device, recipe.quantizer, lambda text: report((NOTE, text)))
+        _try(session, recipe.frame_step)
+        requests: Requests = SimpleQueue()
+        key = secrets.token_bytes(32)
+        listener = Listener(_unused_address(), "AF_UNIX", backlog=128, authkey=key)
+        _in_thread(report, _accept, listener, session, requests, report)
+        report((READY, (listener.address, key)))
+        _compute(requests, session, recipe.frame_step, timeout, report)
     except BaseException as error:
         _fail(error, report)
 
 
-class _Client:
-    """One video's process."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.answers: SimpleQueue[tuple[Codes, int] | str | None] = SimpleQueue()
-
-    def read(self, session: Session, requests: "SimpleQueue[_Request]") -> None:
-        try:
-            while True:
-                shape = REQUEST.unpack(receive(self.connection, bytearray(REQUEST.size)))
-                stack = session.stack(shape)
-                receive(self.connection, stack.numpy().reshape(-1).data)
-                requests.put(_Request(self, shape, stack))
-        except (OSError, EOFError):
-            self.answers.put(None)
-
-    def write(self) -> None:
-        try:
-            while (answer := self.answers.get()) is not None:
-                if isinstance(answer, str):
-                    text = answer.encode()
-                    self.connection.sendall(ANSWER.pack(-1, len(text)) + text)
-                else:
-                    codes, saturated = answer
-                    self.connection.sendall(ANSWER.pack(len(codes), saturated))
-                    self.connection.sendall(codes.reshape(-1).view("u1").data)
-        except OSError:
-            pass  # it has ended, and nobody waits for the rest
-        finally:
-            self.connection.close()
+def next_batch(
+    waiting: Sequence[Request], room: Callable[[int, int], int]
+) -> tuple[list[Request], list[Request]]:
+    """The requests of one frame size, the oldest first, that fill a device's room, and the others."""
+    size = waiting[0].shape[1:]
+    left = room(*size)
+    batch: list[Request] = []
+    others: list[Request] = []
+    for request in waiting:
+        if request.shape[1:] == size and left > 0:
+            batch.append(request)
+            left -= request.shape[0]
+        else:
+            others.append(request)
+    return batch, others
 
 
-@dataclass(frozen=True, eq=False)
-class _Request:
-    client: _Client
-    shape: tuple[int, int, int]
-    stack: Any
-
-
-def _accept(
-    listener: socket.socket, session: Session, requests: "SimpleQueue[_Request]", report: Report
+def _compute(
+    requests: Requests, session: Session, step: int, timeout: float, report: Report
 ) -> None:
+    waiting: list[Request] = []
+    finish_previous: Callable[[], None] | None = None
     while True:
-        client = _Client(listener.accept()[0])
-        _in_thread(partial(client.read, session, requests), report)
-        _in_thread(client.write, report)
-
-
-def _batches(requests: "SimpleQueue[_Request]", session: Session) -> Iterator[list[_Request]]:
-    """What waits, in groups of one frame size that are as large as the device has room for."""
-    waiting: list[_Request] = []
-    while True:
-        if not waiting:
+        if not waiting and not finish_previous:
             waiting.append(requests.get())
+        waiting += _available(requests)
+        finish: Callable[[], None] | None = None
+        with _limit(timeout, report):
+            if waiting:
+                batch, waiting = next_batch(waiting, session.room)
+                finish = _start(batch, session, step)
+            if finish_previous:
+                finish_previous()
+        finish_previous = finish
+
+
+def _start(batch: Sequence[Request], session: Session, step: int) -> Callable[[], None] | None:
+    """Begin a batch; the function returned waits for its end and gives the answers."""
+    try:
+        wait = session.start([request.stack for request in batch], step)
+    except UserError as error:
+        for request in batch:
+            request.answer.set_result(str(error))
+        return None
+
+    def finish() -> None:
+        for request, answer in zip(batch, wait(), strict=True):
+            request.answer.set_result(answer)
+
+    return finish
+
+
+def _available(requests: Requests) -> Iterator[Request]:
+    try:
+        while True:
+            yield requests.get_nowait()
+    except Empty:
+        pass
+
+
+def _accept(listener: Listener, session: Session, requests: Requests, report: Report) -> None:
+    while True:
+        try:
+            connection = listener.accept()
+        except (OSError, EOFError, AuthenticationError):
+            continue  # the video's process ended meanwhile
+        _in_thread(report, _answer, connection, session, requests)
+
+
+def _answer(connection: Connection, session: Session, requests: Requests) -> None:
+    """One window after the other, until the video's process hangs up."""
+    with connection:
         try:
             while True:
-                waiting.append(requests.get_nowait())
-        except Empty:
+                shape = protocol.receive_shape(connection)
+                request = Request(shape, session.stack(shape))
+                protocol.receive_into(connection, request.stack.numpy())
+                requests.put(request)
+                protocol.send_answer(connection, request.answer.result())
+        except (OSError, EOFError):
             pass
-        size = waiting[0].shape[1:]
-        room = session.room(*size)
-        batch: list[_Request] = []
-        for request in waiting:
-            if request.shape[1:] == size and room > 0:
-                batch.append(request)
-                room -= request.shape[0]
-        waiting = [request for request in waiting if request not in batch]
-        yield batch
 
 
 def _try(session: Session, step: int) -> None:
-    """Compute one small pair: what a device cannot do, it cannot do at once, and kernels get compiled."""
+    """Compute one small pair: kernels are compiled, and what a device cannot do shows at once."""
     stack = session.stack((1 + step, 64, 64))
     stack.numpy()[...] = 0
     session.start([stack], step)()
 
 
-def _finish(
-    started: "SimpleQueue[Any]", another: Semaphore, timeout: float, report: Report
-) -> None:
-    while True:
-        batch, finish = started.get()
-        with _limit(timeout, report):
-            answers = finish()
-        another.release()
-        for request, answer in zip(batch, answers, strict=True):
-            request.client.answers.put(answer)
+def _unused_address() -> str | None:
+    """On Linux a name that leaves no file behind, however the process ends."""
+    return f"\0twostream-{secrets.token_hex(16)}" if sys.platform == "linux" else None
 
 
 @contextmanager
 def _limit(seconds: float, report: Report) -> Iterator[None]:
     """End the process where the block takes longer: devices can hang."""
     late = UserError(f"no progress for {seconds:g} s")
-    timer = Timer(seconds, _fail, [late, report])
+    timer = threading.Timer(seconds, _fail, [late, report])
     timer.daemon = True
     timer.start()
     try:
@@ -161,14 +166,14 @@ def _limit(seconds: float, report: Report) -> Iterator[None]:
         timer.cancel()
 
 
-def _in_thread(work: Callable[[], None], report: Report) -> None:
+def _in_thread(report: Report, work: Callable[..., None], *args: Any) -> None:
     def run() -> None:
         try:
-            work()
+            work(*args)
         except BaseException as error:
             _fail(error, report)
 
-    Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
 
 
 def _fail(error: BaseException, report: Report) -> None:
@@ -177,5 +182,5 @@ def _fail(error: BaseException, report: Report) -> None:
     if not isinstance(error, UserError):
         traceback.print_exception(error)
         reason = f"{type(error).__name__}: {reason}"
-    report(("failed", reason))
+    report((FAILED, reason))
     os._exit(1)

@@ -1,185 +1,168 @@
 """The processes of the devices, as the extraction that starts them sees them."""
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Self
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
-from flowcache.workers import isolation
+from flowcache.workers import protocol, server
 from flowcache.workers.client import DeviceLostError
-from flowcache.workers.server import READY, serve
+from flowcache.workers.isolation import Child, CrashedError, TimedOutError
 
-_LAST_WORDS = 30.0  # seconds after which a process that hung up should have ended
-_LONGEST_ADDRESS = 90  # characters; some 107 is the system's limit
-_ENDED = "the extraction has ended"
+_LAST_SECONDS = 30.0  # that a process which hung up may take to end, and to say why
 _FRUITLESS = 5  # so often a device's process may end before a single video was done
+
+OnNote = Callable[[str], None]
 
 
 class UnusableDeviceError(UserError):
-    """No device computes; no video can be done."""
+    """No device computes, so no video can be done."""
 
 
-class DevicePool:
-    """One process for each device, started when first needed; videos are shared out between them.
+class DeviceServers:
+    """A process for each device; videos are shared out between them.
 
-    A process that ends is started again; a device that cannot be used is left out. `timeout`: seconds
-    that a batch may take. `on_note` is told in words what a user should know.
+    A process is started when it is first needed, and again when it has ended. A device that cannot be
+    used is left out. All processes end with the `with` block.
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        devices: Sequence[str],
-        timeout: float,
-        on_note: Callable[[str], None],
+        self, recipe: Recipe, devices: Sequence[str], timeout: float, on_note: OnNote
     ) -> None:
-        self._recipe, self._devices, self._timeout = recipe, devices, timeout
+        """timeout: seconds that the start, or a batch, may take. on_note: told what happens."""
+        self._all = [_DeviceProcess(recipe, device, timeout, on_note) for device in devices]
+        self._usable = list(self._all)
+        self._lock = threading.Lock()
         self._on_note = on_note
-        self._changed = threading.Condition()
-        self._processes: list[_Process] = []
-        self._started = self._fruitless = 0
-        self._closed, self._refusal = False, ""
+        self._refusal = ""
 
     def __enter__(self) -> Self:
-        short = len(tempfile.gettempdir()) < _LONGEST_ADDRESS - 30
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="twostream-", dir=None if short else "/tmp"
-        )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self._folder.cleanup()
 
     def close(self) -> None:
-        """Start no process any more."""
-        self._closed = True
+        """End all processes, and start none any more."""
+        for process in self._all:
+            process.close()
 
     @contextmanager
-    def lent(self, *, alone: bool = False) -> Iterator[str]:
-        """The address of the process with the least to do, or of one that does nothing else meanwhile.
+    def lend(self) -> Iterator[protocol.Address]:
+        """The address of the process with the least to do.
 
-        Raises UnusableDeviceError where there is none; DeviceLostErrors that pass get the reason.
+        Raises UnusableDeviceError where there is none. A DeviceLostError that passes gets the reason.
         """
-        with self._changed:
-            process = self._borrow(alone)
+        process, address = self._choose()
         try:
-            yield process.address
-            self._fruitless = 0
+            yield address
+            process.fruitless = 0
         except DeviceLostError:
-            process.ended.wait(_LAST_WORDS)  # else it would be lent again before that is known
-            reason = process.reason or "it hung up"
+            reason = process.last_words(address)
             raise DeviceLostError(f"the process of {process.device} ended: {reason}") from None
         finally:
-            with self._changed:
+            with self._lock:
                 process.users -= 1
-                if alone:
-                    process.alone = False
-                self._changed.notify_all()
 
-    def _borrow(self, alone: bool) -> "_Process":
-        if not self._started:
-            self._processes = [self._start(device) for device in self._devices]
-            self._wait_for_all()
+    def _choose(self) -> "tuple[_DeviceProcess, protocol.Address]":
         while True:
-            while self._processes and all(p.alone for p in self._processes):
-                self._wait()
-            if not self._processes:
-                raise UnusableDeviceError(self._refusal)
-            free = [process for process in self._processes if not process.alone]
-            process = min(free, key=lambda p: p.users)
-            process.alone = alone
-            while alone and process.users:
-                self._wait()
-            if not process.reason:
+            with self._lock:
+                if not self._usable:
+                    raise UnusableDeviceError(self._refusal, "device")
+                process = min(self._usable, key=lambda p: p.users)
                 process.users += 1
-                return process
-            self._replace(process)
+            try:
+                return process, process.address()  # may wait for the start; no lock is held here
+            except UnusableDeviceError as error:
+                self._leave_out(process, str(error))
 
-    def _wait(self) -> None:
-        """Until something has changed, or has been closed, which nobody tells."""
-        self._changed.wait(1.0)
+    def _leave_out(self, process: "_DeviceProcess", refusal: str) -> None:
+        with self._lock:
+            process.users -= 1
+            if process not in self._usable:
+                return
+            self._usable.remove(process)
+            self._refusal = refusal
+            if self._usable:
+                self._on_note(f"{refusal}; going on without it")
+
+
+class _DeviceProcess:
+    """The process of one device; what it reports is read when somebody needs to know."""
+
+    def __init__(self, recipe: Recipe, device: str, timeout: float, on_note: OnNote) -> None:
+        self.device = device
+        self.users = self.fruitless = 0
+        self._recipe, self._timeout, self._on_note = recipe, timeout, on_note
+        self._lock = threading.Lock()  # held while it starts, by those who need this device
+        self._child: Child | None = None
+        self._address: protocol.Address | None = None
+        self._ended = ""  # the reason, once it has ended
+        self._closed = False
+
+    def address(self) -> protocol.Address:
+        """Where it listens; it is started where it is not there. Raises UnusableDeviceError."""
+        with self._lock:
+            while self._child and not self._ended and self._child.has_message():
+                self._read(None)
+            if self._ended:
+                self._count_failure()
+            if self._ended or not self._child:
+                self._start()
+            assert self._address
+            return self._address
+
+    def last_words(self, address: protocol.Address) -> str:
+        """Wait for the end of a process that hung up, and tell why it ended."""
+        with self._lock:
+            while address == self._address and not self._ended:
+                self._read(_LAST_SECONDS)
+            return self._ended or "it hung up"
+
+    def close(self) -> None:
+        """End the process, also one that is starting, and start none any more."""
+        self._closed = True
+        if self._child:
+            self._child.kill()
+
+    def _start(self) -> None:
         if self._closed:
-            raise UnusableDeviceError(_ENDED)
+            raise UnusableDeviceError("the extraction has ended")
+        self._ended, self._address, self._child = "", None, Child()
+        self._child.start(server.serve, self._recipe, self.device, self._timeout)
+        while not self._address and not self._ended:
+            self._read(self._timeout)
+        if self._ended:
+            self._child.kill()
+            raise UnusableDeviceError(f"{self.device} cannot be used: {self._ended}", "device")
 
-    def _replace(self, process: "_Process") -> None:
-        """Another process for the same device."""
-        self._fruitless += 1
-        if self._fruitless > _FRUITLESS * len(self._devices):
+    def _count_failure(self) -> None:
+        self.fruitless += 1
+        if self.fruitless > _FRUITLESS:
             raise UnusableDeviceError(
-                f"{process.device} cannot be used: its process ended {_FRUITLESS} times before a "
-                f"video was done: {process.reason}"
+                f"{self.device} cannot be used: its process ended {_FRUITLESS} times before a video "
+                f"was done: {self._ended}",
+                "device",
             )
-        self._on_note(f"{process.device} is started again: {process.reason}")
-        self._processes.remove(process)
-        self._processes.append(self._start(process.device))
-        self._wait_for_all()
+        self._on_note(f"{self.device} is started again: {self._ended}")
 
-    def _wait_for_all(self) -> None:
-        """Leave out those that cannot be used."""
-        for process in list(self._processes):
-            process.started.wait()
-            if process.ready:
-                continue
-            self._processes.remove(process)
-            self._refusal = f"{process.device} cannot be used: {process.reason}"
-            if self._processes:
-                self._on_note(f"{self._refusal}; going on without it")
-
-    def _start(self, device: str) -> "_Process":
-        if self._closed:
-            raise UnusableDeviceError(_ENDED)
-        self._started += 1
-        address = Path(self._folder.name) / str(self._started)
-        return _Process(self._recipe, device, str(address), self._timeout, self._on_note)
-
-
-class _Process:
-    """One device's, whose life a thread follows.
-
-    users, alone: how many videos it was lent to, and whether it must not be lent to another.
-    started, ready, ended, reason: it is ready or has ended; and why it ended.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        device: str,
-        address: str,
-        timeout: float,
-        on_note: Callable[[str], None],
-    ) -> None:
-        self.device, self.address = device, address
-        self.users, self.alone = 0, False
-        self.started, self.ended = threading.Event(), threading.Event()
-        self.ready, self.reason = False, ""
-        self._on_note = on_note
-        threading.Thread(target=self._run, args=(recipe, timeout), daemon=True).start()
-
-    def _run(self, recipe: Recipe, timeout: float) -> None:
+    def _read(self, timeout: float | None) -> None:
+        """Take one message in, or the end of the process."""
+        assert self._child
         try:
-            isolation.run(
-                serve,
-                *(self.address, recipe, self.device, timeout),
-                timeout=None,
-                on_report=self._hear,
-            )
-        except Exception as error:
-            self.reason = self.reason or str(error) or type(error).__name__
-        finally:
-            self.ended.set()
-            self.started.set()
-
-    def _hear(self, report: tuple[str, str]) -> None:
-        kind, text = report
-        if kind == READY:
-            self.ready = True
-            self.started.set()
-        elif kind == "failed":
-            self.reason = text
-        else:
-            self._on_note(text)
+            kind, value = self._child.next_message(timeout)
+        except (CrashedError, TimedOutError, protocol.UnreadableAnswerError) as error:
+            self._ended = self._ended or str(error)
+            return
+        if kind == protocol.RAISED:
+            self._ended = str(value)
+        elif kind == protocol.REPORT:
+            what, content = value
+            if what == server.READY:
+                self._address = content
+            elif what == server.FAILED:
+                self._ended = content
+            else:
+                self._on_note(content)

@@ -1,38 +1,75 @@
+"""What is compiled is kept: tried with some small functions, and looked at for those of flowcache."""
+
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+LOOPS = """
+from flowcache.compiled import compiled
+
+@compiled()
+def _ratio(first, second):
+    return first / second
+
+@compiled("float64(float64, float64)")
+def ratio(first, second):
+    return _ratio(first, second)
+
+@compiled("float32[:](float32[:])", "float64[:](float64[:])")
+def doubled(values):
+    return values * 2
+"""
+VARIANTS = 3  # of the two functions that have signatures
 # What each process had to compile, and what it found.
 REPORT = """
-import json
-from flowcache.algorithms import _tvl1_kernels as kernels
-public = [kernels.interleave, kernels.warp, kernels.linearise, kernels.iterate]
-stats = [function.stats for function in public]
-print(json.dumps({
-    "found": sum(sum(s.cache_hits.values()) for s in stats),
-    "compiled": sum(sum(s.cache_misses.values()) for s in stats),
-    "folder": getattr(stats[0], "cache_path", None),
-}))
+import importlib, json, sys
+found = compiled = 0
+folders = set()
+for name in sys.argv[1:]:
+    for function in vars(importlib.import_module(name)).values():
+        if getattr(function, "signatures", None) and function.stats.cache_path:
+            found += sum(function.stats.cache_hits.values())
+            compiled += sum(function.stats.cache_misses.values())
+            folders.add(function.stats.cache_path)
+if "loops" in sys.modules:
+    import loops
+    assert str(loops.ratio(1.0, 0.0)) == "inf"
+print(json.dumps({"found": found, "compiled": compiled, "folders": sorted(folders)}))
 """
-FUNCTIONS = 4
 
 
-def start(root, **environment):
-    inherited = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
-    return subprocess.Popen(
-        [sys.executable, "-c", REPORT],
-        cwd=root,
-        env={**inherited, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=obey_permissions,
-    )
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that holds some functions to compile."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "loops.py").write_text(LOOPS)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.fixture
+def start(root, folder):
+    """Begins a process that imports modules and reports."""
+
+    def start(*modules, **environment):
+        inherited = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+        inherited["PYTHONPATH"] = os.pathsep.join([str(root), str(folder)])
+        return subprocess.Popen(
+            [sys.executable, "-B", "-c", REPORT, *(modules or ["loops"])],
+            cwd=root,
+            env={**inherited, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=obey_permissions,
+        )
+
+    return start
 
 
 def obey_permissions():
@@ -48,41 +85,39 @@ def report(process):
     return json.loads(out)
 
 
-def test_a_second_process_compiles_nothing(root, tmp_path):
-    first = report(start(root, NUMBA_CACHE_DIR=str(tmp_path)))
-    second = report(start(root, NUMBA_CACHE_DIR=str(tmp_path)))
-    assert (first["compiled"], first["found"]) == (FUNCTIONS, 0)
-    assert (second["compiled"], second["found"]) == (0, FUNCTIONS)
-
-
-def test_of_processes_that_start_at_once_one_compiles_and_the_others_wait(root, tmp_path):
-    processes = [start(root, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
+def test_of_processes_that_start_at_once_one_compiles_and_neither_the_others_nor_later_ones(start):
+    processes = [start() for _ in range(3)]
     reports = [report(process) for process in processes]
-    assert sum(r["compiled"] for r in reports) == FUNCTIONS
-    assert sum(r["found"] for r in reports) == 2 * FUNCTIONS
+    assert sum(r["compiled"] for r in reports) == VARIANTS
+    assert sum(r["found"] for r in reports) == 2 * VARIANTS
+    later = report(start())
+    assert (later["compiled"], later["found"]) == (0, VARIANTS)
 
 
-@pytest.fixture
-def read_only_copy(root, tmp_path):
-    """The package where it cannot be written to."""
-    copy = tmp_path / "package"
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(root / "flowcache", copy / "flowcache", ignore=ignore)
-    folders = [copy, *(f for f in copy.rglob("*") if f.is_dir())]
-    for folder in folders:
-        folder.chmod(0o555)
-    yield copy
-    for folder in folders:
-        folder.chmod(0o755)
+def test_what_is_compiled_lies_beside_its_file_and_is_made_anew_when_that_changes(start, folder):
+    first = report(start())
+    assert (first["folders"], first["compiled"]) == ([str(folder / "__pycache__")], VARIANTS)
+    (folder / "loops.py").write_text(LOOPS.replace("values * 2", "values * 3 / 1"))
+    assert report(start())["compiled"] == VARIANTS
 
 
-def test_where_the_package_is_read_only_the_users_folder_serves(read_only_copy, tmp_path):
+def test_where_the_package_is_read_only_the_users_folder_serves(start, folder, tmp_path):
+    folder.chmod(0o555)
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    first, second = (report(start(read_only_copy, **home)) for _ in range(2))
-    assert first["folder"].startswith(str(tmp_path / "cache"))
-    assert (first["compiled"], second["compiled"]) == (FUNCTIONS, 0)
+    first, second = (report(start(**home)) for _ in range(2))
+    (where,) = first["folders"]
+    assert where.startswith(str(tmp_path / "cache"))
+    assert (first["compiled"], second["compiled"]) == (VARIANTS, 0)
 
 
-def test_where_nothing_can_be_written_it_compiles_each_time_and_works(read_only_copy):
+def test_where_nothing_can_be_written_it_compiles_each_time_and_works(start, folder):
+    folder.chmod(0o555)
     nowhere = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/proc/nonexistent"}
-    assert report(start(read_only_copy, **nowhere))["found"] == 0
+    assert report(start(**nowhere))["found"] == 0
+
+
+def test_a_second_process_compiles_none_of_the_packages_own_functions(start):
+    modules = ["flowcache.algorithms.tvl1.kernels", "flowcache.cache.codec_kernels"]
+    report(start(*modules))
+    second = report(start(*modules))
+    assert (second["compiled"], second["found"]) == (0, 8)

@@ -26,6 +26,12 @@ PLUGINS = {
     """,
     "beta": "def create(*, depth: int): return ('beta', depth)",
     "plain": "def create(): return 'plain'",
+    "strict": """
+        def create(*, depth: int = 1):
+            if depth < 1:
+                raise ValueError("depth must be 1 or more\\nand this is a second line")
+            return depth
+    """,
     "breaks": "raise RuntimeError('only who chooses it pays for it')",
     "_private": "raise RuntimeError('never imported')",
 }
@@ -45,7 +51,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_names_are_the_files_and_nothing_is_imported(folder):
-    assert plugins.names(folder) == ["alpha", "beta", "breaks", "plain"]
+    assert plugins.names(folder) == ["alpha", "beta", "breaks", "plain", "strict"]
     assert not [m for m in sys.modules if m.startswith(f"{folder.__name__}.")]
 
 
@@ -55,6 +61,15 @@ def test_a_new_file_is_a_new_plugin_without_any_other_edit(folder, tmp_path):
     assert plugins.create(folder, "gamma", x=5) == 5
 
 
+def test_a_folder_is_a_plugin_too(folder, tmp_path):
+    package = tmp_path / folder.__name__ / "delta"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .inner import create")
+    (package / "inner.py").write_text("def create(*, x: int = 1): return x")
+    assert "delta" in plugins.names(folder)
+    assert plugins.create(folder, "delta", x=5) == 5
+
+
 def test_only_the_chosen_file_is_imported(folder):
     assert plugins.create(folder, "plain") == "plain"
     assert f"{folder.__name__}.beta" not in sys.modules
@@ -62,8 +77,8 @@ def test_only_the_chosen_file_is_imported(folder):
         plugins.create(folder, "breaks")
 
 
-def test_the_names_of_the_algorithms_are_their_files(root):
-    files = {p.stem for p in (root / "flowcache" / "algorithms").glob("[!_]*.py")}
+def test_the_names_of_the_algorithms_are_their_files_and_folders(root):
+    files = {p.stem for p in (root / "flowcache" / "algorithms").glob("[!_]*")}
     assert plugins.names(algorithms) == sorted(files)
     assert {"tvl1", "farneback", "dis"} <= files
 
@@ -74,7 +89,8 @@ def test_an_unknown_name_is_refused_with_the_names_that_there_are(folder, name):
         with pytest.raises(UserError) as caught:
             ask(folder, name)
         assert repr(name) in str(caught.value)
-        assert "choose from alpha, beta, breaks, plain" in str(caught.value)
+        assert caught.value.parameter == folder.__name__.removesuffix("s")
+        assert "choose from alpha, beta, breaks, plain, strict" in str(caught.value)
 
 
 def test_an_unknown_option_is_refused_with_the_options_that_there_are(folder):
@@ -87,6 +103,7 @@ def test_an_unknown_option_is_refused_with_the_options_that_there_are(folder):
         assert str(caught.value) == (
             "alpha has no option 'speed': it has count, weight, lambda, on, mode, label"
         )
+        assert caught.value.parameter == "options"
     with pytest.raises(UserError, match="it has none"):
         plugins.create(folder, "plain", speed=3)
 
@@ -126,6 +143,35 @@ def test_a_value_that_does_not_fit_is_refused_in_one_sentence(folder, text):
         plugins.parse_options(folder, "alpha", [text])
     assert "\n" not in str(caught.value)
     assert text.partition("=")[0] in str(caught.value)
+    assert caught.value.parameter == "options"
+
+
+def test_what_the_plugin_refuses_is_said_in_one_sentence_that_names_it(folder):
+    for make in (
+        lambda: plugins.create(folder, "strict", depth=0),
+        lambda: plugins.build(f"{folder.__name__}.strict", "strict", {"depth": 0}),
+    ):
+        with pytest.raises(UserError) as caught:
+            make()
+        assert str(caught.value) == (
+            "strict cannot be made with these options: depth must be 1 or more"
+        )
+        assert caught.value.parameter == "options"
+
+
+def test_a_module_can_be_built_under_the_name_of_the_plugin_that_it_belongs_to(folder):
+    module = f"{folder.__name__}.alpha"
+    assert plugins.build(module, "alpha", {"lambda": 2.0}) == plugins.create(
+        folder, "alpha", lambda_=2.0
+    )
+    with pytest.raises(UserError, match=r"^greek has no option 'speed'"):
+        plugins.build(module, "greek", {"speed": 1})
+
+
+def test_what_has_no_default_is_not_the_users_to_say(folder):
+    assert plugins.create(folder, "beta", depth=4) == ("beta", 4)
+    with pytest.raises(UserError, match="beta has no option 'depth': it has none"):
+        plugins.parse_options(folder, "beta", ["depth=4"])
 
 
 def test_lambda_is_spelled_as_users_spell_it_in_and_out(folder):

@@ -6,14 +6,13 @@ from typing import Any
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.one import Job, extract_folder
-from flowcache.workers import isolation
+from flowcache.extraction.many import extract_folder
+from flowcache.extraction.one import Job
 
 
 def extract(videos: Path, cache: Path, recipe: Recipe, signs: Any) -> None:
     """Extract as the command does; `signs` is sent a word when it begins, and at the first fields."""
     os.setsid()  # a process group of its own, its children included
-    isolation.kill_all()
     signs.send("begun")
     told = False
 

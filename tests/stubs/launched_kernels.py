@@ -1,4 +1,4 @@
-"""A program that has `tvl1_triton` launch its kernels for a GPU that is not there: all but the running.
+"""A program that has TV-L1 launch its kernels for a GPU that is not there: all but the running.
 
     python launched_kernels.py KIND ARCHITECTURE WARP_SIZE
 
@@ -22,7 +22,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from flowcache.algorithms import _devices, tvl1_triton
+from flowcache.algorithms.tvl1 import triton as tvl1_triton
 
 CASES = [
     {"profile": "accurate", "warps": 1},
@@ -70,7 +70,7 @@ def main() -> None:
     for options in CASES:
         for shape in SHAPES:
             gray = random.integers(0, 256, (3, *shape)).astype(np.uint8)
-            _devices.flow_of(tvl1_triton.create(**options), gray, "cpu")
+            tvl1_triton.create(**options).flow_on("cpu", gray)
     counts = {name: len(hashes) for name, hashes in compiled.items()}
     print(
         json.dumps({"compiled": counts, "launches": launches, "bare": bare, "shared": max(shared)})

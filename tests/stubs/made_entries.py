@@ -6,7 +6,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from flowcache.cache.entry import Source, write_entry
+from flowcache.cache.info import Source
+from flowcache.cache.store import FlowCache
+from flowcache.cache.writer import write_entry
+from flowcache.errors import UserError
 from flowcache.types import FlowStack, Frames
 
 SOURCE = Source(name="a/v.avi", size_bytes=10, sha256="00", modified_ns=5)
@@ -40,3 +43,22 @@ def reseal(path):
     text, sep, _ = raw[:512].rstrip(b"\0").rpartition(b": ")
     digest = hashlib.sha256(raw[512:]).hexdigest().encode()
     path.write_bytes((text + sep + digest + b"\n").ljust(512, b"\0") + raw[512:])
+
+
+def read_again_and_again(entry, rounds, replies):
+    """In a child process: read every field and its frame, and say what they add up to."""
+    totals = set()
+    for _ in range(rounds):
+        for index in range(entry.info.fields):
+            codes, rgb = entry.codes[index], entry.rgb[index]
+            totals.add((index, int(codes.astype(int).sum()), int(rgb.astype(int).sum())))
+    replies.put(sorted(totals))
+
+
+def try_to_write(root, replies):
+    """In a child process: ask for the right to write to a cache, and say what the answer was."""
+    try:
+        with FlowCache.open(root).writing():
+            replies.put("in")
+    except UserError as error:
+        replies.put(str(error))

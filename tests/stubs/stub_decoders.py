@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from flowcache.errors import UserError
+from flowcache.quantize import Quantizer
 from flowcache.video.decode import Video
 
 
@@ -53,12 +54,15 @@ class DeadlyVideo(SmallBatches):
 
 
 def device_processes(parent: psutil.Process) -> list[psutil.Process]:
-    """The children that listen at an address of their own."""
-    return [
-        child
-        for child in parent.children()
-        if any("twostream-" in str(c.laddr) for c in child.net_connections("unix"))
-    ]
+    """The children that import PyTorch, which those of videos do not."""
+    return [child for child in parent.children() if imports_torch(child)]
+
+
+def imports_torch(process: psutil.Process) -> bool:
+    try:
+        return any("libtorch" in m.path for m in process.memory_maps())
+    except psutil.Error:
+        return False
 
 
 class CountingVideo(Video):
@@ -108,6 +112,64 @@ def raise_it(kind: str, report: Any) -> None:
 
 def return_unpicklable(report: Any) -> Any:
     return lambda: None
+
+
+class ReadableThereAlone:
+    """Pickles, but cannot be unpickled by the process whose number it was made with."""
+
+    def __init__(self, process: int) -> None:
+        self.process = process
+
+    def __reduce__(self) -> Any:
+        return read_elsewhere, (self.process,)
+
+
+def read_elsewhere(process: int) -> ReadableThereAlone:
+    if os.getpid() == process:
+        raise LookupError("not in this process")
+    return ReadableThereAlone(process)
+
+
+def answer_unreadably(parent: int, report: Any) -> Any:
+    return ReadableThereAlone(parent)
+
+
+def modules_beside(name: str, report: Any) -> str | None:
+    """Where a child gets a module of the standard library from."""
+    import importlib
+
+    return importlib.import_module(name).__file__
+
+
+class RecipeOfSlowDevice:
+    """Stands for a recipe, its algorithm and a session of a device, of which one hangs at its start.
+
+    Any other computes the small pair of the trial, and takes for ever over the frames of a video.
+    """
+
+    frame_step = 1
+    quantizer = Quantizer(bound=1.0, step=1.0)
+
+    def create_algorithm(self) -> Any:
+        return self
+
+    def on(self, device: str, quantizer: Quantizer, on_note: Any) -> Any:
+        if device == "hangs":
+            on_note("it begins to hang")
+            time.sleep(600)
+        return self
+
+    def stack(self, shape: tuple[int, int, int]) -> Any:
+        import torch
+
+        return torch.empty(shape, dtype=torch.uint8)
+
+    def room(self, height: int, width: int) -> int:
+        return 1
+
+    def start(self, stacks: Any, step: int) -> Any:
+        trial = stacks[0].shape[1:] == (64, 64)
+        return lambda: [] if trial else time.sleep(600)
 
 
 def print_noise(report: Any) -> str:

@@ -1,6 +1,6 @@
 """TV-L1 as one would write it down: whole arrays, no tricks, every step in the order of the papers.
 
-`flowcache/algorithms/tvl1.py` names the sources. NumPy alone, but for the Gaussian.
+`flowcache/algorithms/tvl1/cpu.py` names the sources. NumPy alone, but for the Gaussian.
 """
 
 import cv2

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from flowcache.cache.entry import Source, write_entry
+from flowcache.cache.info import Source
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
+from flowcache.cache.writer import write_entry
 from flowcache.types import FlowStack, Frames
 from twostream.data import ClipSpec
 from twostream.index import Item, read_index

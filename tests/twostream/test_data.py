@@ -179,7 +179,7 @@ def test_clips_travel_as_integers_of_the_smallest_kind(one_flow, toy):
 
 def test_a_frame_reaches_the_network_as_published_weights_expect(toy):
     batch = read(toy, RGB, ClipSpec(length=1, size=20), [2], View(0, 0, 20, 20))
-    rgb = toy.entry(read_index(toy).items[0].id).rgb([2])[0] / 255
+    rgb = toy.entry(read_index(toy).items[0].id).rgb[[2]][0] / 255
     expected = (rgb - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     seen = in_units(batch, RGB, toy.recipe)[0, 0]
     np.testing.assert_allclose(seen, np.moveaxis(expected, 2, 0), atol=1e-5)

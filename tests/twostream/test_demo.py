@@ -6,7 +6,8 @@ import pytest
 
 from flowcache import algorithms, plugins
 from flowcache.errors import UserError
-from flowcache.video.decode import Resize, Video
+from flowcache.video.decode import Video
+from flowcache.video.resize import Resize
 from twostream import demo
 from twostream.index import _UCF101_GROUP
 

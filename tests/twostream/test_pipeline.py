@@ -123,7 +123,7 @@ def test_the_checkpoint_knows_the_cache_that_it_was_trained_on(run, toy):
 
 def test_a_trained_run_is_not_replaced_without_a_word(run, options):
     before = (run / "temporal" / BEST).read_bytes()
-    with pytest.raises(UserError, match=r"--resume.*--overwrite"):
+    with pytest.raises(UserError, match=r"resume it, overwrite it"):
         start_run(run / "temporal", options(), overwrite=False)
     assert (run / "temporal" / BEST).read_bytes() == before
 
@@ -331,17 +331,17 @@ def by_hand(run_folder, cache, clips, crops):
     rows = []
     for identifier in spec.split.test:
         entry = cache.entry(identifier)
-        info = entry.info()
+        info = entry.info
         count = info.fields if spec.stream == "temporal" else info.frames
         logits = []
         for n in range(clips):
             start = int(n * (count - length) / (clips - 1))
             numbers = list(range(start, start + length))
             if spec.stream == "temporal":
-                values = entry.flow(numbers).data.astype(np.float64)
+                values = entry.flow[numbers].data.astype(np.float64)
                 values -= values.mean((2, 3), keepdims=True)
             else:
-                values = np.moveaxis(entry.rgb(numbers) / 255.0, 3, 1)
+                values = np.moveaxis(entry.rgb[numbers] / 255.0, 3, 1)
                 mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[
                     ..., None, None
                 ]

@@ -121,7 +121,7 @@ def test_clips_that_the_pretraining_does_not_admit_are_refused_before_the_first_
 
 
 def test_its_checkpoint_is_no_trained_network(pretrained):
-    with pytest.raises(UserError, match=r"best\.ckpt is of a pretraining.*--weights") as caught:
+    with pytest.raises(UserError, match=r"best\.ckpt is of a pretraining.*as weights") as caught:
         load_checkpoint(pretrained / BEST)
     assert "\n" not in str(caught.value)
 

@@ -243,7 +243,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_weights_that_cannot_be_fetched_are_refused_with_their_address():
-    with pytest.raises(WeightsError, match=r"http://127.0.0.1:9/w-01234567.pth.*--weights FILE"):
+    with pytest.raises(WeightsError, match=r"http://127.0.0.1:9/w-01234567.pth.*give the file"):
         fetch("http://127.0.0.1:9/w-01234567.pth")
 
 

@@ -53,7 +53,7 @@ class Timm(nn.Module):
         try:
             out: Tensor = self.model(x)
         except AssertionError as error:  # networks for pictures of one size say so in this way
-            raise ClipSizeError(f"timm/{self._variant}: {error} (--crop)") from None
+            raise ClipSizeError(f"timm/{self._variant}: {error}", "crop") from None
         return out
 
 

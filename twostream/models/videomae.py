@@ -187,7 +187,8 @@ class Pretrainer(nn.Module):
         if places < 2:
             raise ClipSizeError(
                 f"masking needs two patches of {self._patch}×{self._patch} or more and pictures of "
-                f"{width}×{height} have fewer: give a larger --crop"
+                f"{width}×{height} have fewer: give a larger crop",
+                "crop",
             )
         masked = min(max(int(self._mask_ratio * places), 1), places - 1)
         return torch.rand(len(clip), places, device=clip.device).argsort(1), places - masked

@@ -1,5 +1,4 @@
 import inspect
-from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401 - it teaches h5py to read Zstd
@@ -9,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from flowcache.cache import codec
+from flowcache.cache.codec import CODECS, DEFAULT, codec_of, unpack_in_numpy
+from flowcache.errors import UserError
 
 DTYPES = [np.dtype(np.int8), np.dtype(np.int16)]
 
@@ -35,18 +35,22 @@ def read_field(path, index):
 
 
 def round_trip(codes, folder):
-    """Pack, write, read and unpack; and read with what the docs say."""
+    """Pack, write, read and unpack, in each way that there is; and read with what the docs say."""
     height, width = codes.shape[2:]
     path = folder / "codes.h5"
     with h5py.File(path, "w") as file:
-        flow = codec.create_dataset(file, "flow", height, width, codes.dtype)
+        flow = DEFAULT.create_dataset(file, "flow", height, width, codes.dtype)
         flow.attrs["step_px"] = 0.25
         flow.resize(len(codes), axis=0)
-        flow[:] = codec.pack(codes)
+        flow[:] = DEFAULT.pack(codes)
     with h5py.File(path, "r") as file:
-        found = codec.unpack(file["flow"][:], height, codes.dtype)
-    assert found.dtype == codes.dtype
-    np.testing.assert_array_equal(found, codes)
+        stored = file["flow"][:]
+    for found in (
+        DEFAULT.unpack(stored, height, codes.dtype),
+        unpack_in_numpy(stored, height, codes.dtype),
+    ):
+        assert found.dtype == codes.dtype
+        np.testing.assert_array_equal(found, codes)
     for index in range(len(codes)):
         np.testing.assert_array_equal(read_field(path, index), codes[index] * np.float32(0.25))
 
@@ -69,7 +73,9 @@ def test_any_codes_come_back(tmp_path_factory, codes):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [(240, 320), (256, 340), (255, 341), (1, 1), (1, 999), (999, 1)])
+@pytest.mark.parametrize(
+    "size", [(240, 320), (253, 341), (254, 42), (255, 41), (1, 1), (1, 999), (999, 1)]
+)
 def test_whole_fields_come_back(tmp_path, dtype, size):
     largest = np.iinfo(dtype).max
     rng = np.random.default_rng(0)
@@ -81,49 +87,76 @@ def test_whole_fields_come_back(tmp_path, dtype, size):
 
 def test_no_fields():
     for dtype in DTYPES:
-        packed = codec.pack(np.empty((0, 2, 5, 7), dtype))
+        packed = DEFAULT.pack(np.empty((0, 2, 5, 7), dtype))
         assert packed.shape == (0, 4 * dtype.itemsize, 2, 2, 7)
-        assert codec.unpack(packed, 5, dtype).shape == (0, 2, 5, 7)
+        assert DEFAULT.unpack(packed, 5, dtype).shape == (0, 2, 5, 7)
 
 
 def test_codes_in_any_memory_order_come_back():
     codes = np.random.default_rng(0).integers(-9, 10, (9, 2, 12, 10)).astype(np.int8)
     for view in (codes[::2], codes[..., ::-1], codes.swapaxes(2, 3)):
-        np.testing.assert_array_equal(codec.unpack(codec.pack(view), view.shape[2], np.int8), view)
-    packed = codec.pack(codes)
-    np.testing.assert_array_equal(codec.unpack(packed[::-3], 12, np.int8), codes[::-3])
+        np.testing.assert_array_equal(
+            DEFAULT.unpack(DEFAULT.pack(view), view.shape[2], np.int8), view
+        )
+    packed = DEFAULT.pack(codes)
+    np.testing.assert_array_equal(DEFAULT.unpack(packed[::-3], 12, np.int8), codes[::-3])
 
 
 def test_inputs_stay_as_they_are():
     codes = np.random.default_rng(0).integers(-9, 10, (2, 2, 8, 8)).astype(np.int8)
     before = codes.copy()
-    packed = codec.pack(codes)
+    packed = DEFAULT.pack(codes)
     packed_before = packed.copy()
-    codec.unpack(packed, 8, np.int8)
+    DEFAULT.unpack(packed, 8, np.int8)
     np.testing.assert_array_equal(codes, before)
     np.testing.assert_array_equal(packed, packed_before)
 
 
 @pytest.mark.parametrize(("height", "dtype"), [(9, np.int8), (4, np.int8), (8, np.int16)])
 def test_what_cannot_be_fields_is_refused(height, dtype):
-    packed = codec.pack(np.zeros((1, 2, 8, 6), np.int8))
+    packed = DEFAULT.pack(np.zeros((1, 2, 8, 6), np.int8))
     with pytest.raises(ValueError, match="cannot hold"):
-        codec.unpack(packed, height, dtype)
+        DEFAULT.unpack(packed, height, dtype)
     with pytest.raises(ValueError, match="cannot hold"):
-        codec.unpack(packed[0], 8, np.int8)
+        DEFAULT.unpack(packed[0], 8, np.int8)
 
 
 def test_smooth_fields_become_small(tmp_path):
     y, x = np.mgrid[:256, :340]
     smooth = np.stack([30 * np.sin(x / 90 + y / 70), 30 * np.cos(x / 80 - y / 60)])
     with h5py.File(tmp_path / "smooth.h5", "w") as file:
-        flow = codec.create_dataset(file, "flow", 256, 340, np.int8)
+        flow = DEFAULT.create_dataset(file, "flow", 256, 340, np.int8)
         flow.resize(1, axis=0)
-        flow[:] = codec.pack(np.rint(smooth).astype(np.int8)[None])
+        flow[:] = DEFAULT.pack(np.rint(smooth).astype(np.int8)[None])
         assert flow.id.get_storage_size() < smooth.size / 10
 
 
-def test_docs_show_this_reader():
-    docs = (Path(__file__).parents[2] / "docs/formats.md").read_text(encoding="utf-8")
-    body = inspect.getsource(read_field)
-    assert body in docs
+# Which codec it is
+
+
+def test_a_data_set_names_its_codec_and_that_codec_is_found_again(tmp_path):
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        flow = DEFAULT.create_dataset(file, "flow", 8, 6, np.int8)
+        assert flow.attrs["codec"] == DEFAULT.id
+        assert codec_of(flow) is CODECS[DEFAULT.id] is DEFAULT
+    assert all(codec.id == name for name, codec in CODECS.items())
+
+
+def test_a_data_set_of_format_1_names_none_and_has_the_codec_of_then(tmp_path):
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        flow = DEFAULT.create_dataset(file, "flow", 8, 6, np.int8)
+        del flow.attrs["codec"]
+        assert codec_of(flow).id == "digit-planes-1"
+
+
+def test_an_unknown_codec_is_refused_by_name_together_with_those_that_are_known(tmp_path):
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        flow = DEFAULT.create_dataset(file, "flow", 8, 6, np.int8)
+        flow.attrs["codec"] = "wavelets-9"
+        with pytest.raises(UserError, match=r"'wavelets-9' is unknown.*digit-planes-1"):
+            codec_of(flow)
+
+
+def test_docs_show_this_reader(root):
+    docs = (root / "docs/formats.md").read_text(encoding="utf-8")
+    assert inspect.getsource(read_field) in docs

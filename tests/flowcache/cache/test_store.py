@@ -6,11 +6,11 @@ import h5py
 import made_entries as entries
 import numpy as np
 import pytest
-import stub_decoders as stubs
 
 from flowcache.atomic import atomic_path
-from flowcache.cache.entry import DamagedEntryError, EntryInfo
-from flowcache.cache.store import FlowCache
+from flowcache.cache.entry import DamagedEntryError
+from flowcache.cache.info import EntryInfo
+from flowcache.cache.store import FlowCache, NoSuchEntryError
 from flowcache.errors import UserError
 
 IDS = ["Archery/v_1", "Archery/v.2 [x] 'y'", "deep/er/v_3"]
@@ -50,7 +50,7 @@ def test_the_same_recipe_opens_it_again_and_another_is_refused_by_what_differs(t
     before = (root / "cache.json").read_bytes()
     FlowCache.create(root, recipe())
     with pytest.raises(UserError) as caught:
-        FlowCache.create(root, recipe(bound=15.0, frame_step=2))
+        FlowCache.create(root, recipe(bound=15.0, quantizer_step=20 / 127, frame_step=2))
     for part in (str(root), "frame step 1, not 2", "bound 20.0, not 15.0"):
         assert part in str(caught.value)
     assert "size" not in str(caught.value)
@@ -61,25 +61,21 @@ def test_the_same_recipe_opens_it_again_and_another_is_refused_by_what_differs(t
 
 def test_where_there_is_no_cache_it_says_how_to_make_one(tmp_path):
     for root in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(UserError, match=r"no flow cache .*extract-flow"):
+        with pytest.raises(UserError, match=r"is no flow cache .*: extract videos into it first"):
             FlowCache.open(root)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '"x"', '{"algorithm": 3}', "null", "\x00\x01"]
-)
-def test_a_recipe_file_that_cannot_be_read_is_named(tmp_path, recipe, text):
+def test_a_recipe_file_that_cannot_be_read_is_named(tmp_path, recipe):
     FlowCache.create(tmp_path, recipe())
-    (tmp_path / "cache.json").write_text(text)
-    for attempt in (lambda: FlowCache.open(tmp_path), lambda: FlowCache.create(tmp_path, recipe())):
-        with pytest.raises(UserError, match=r"cache\.json"):
-            attempt()
-
-
-def test_a_recipe_file_that_is_no_text_is_named(tmp_path):
-    (tmp_path / "cache.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"cache\.json"):
-        FlowCache.open(tmp_path)
+    for content in (b"", b"{", b"[]", b"{}", b'{"algorithm": 3}', b"null", b"\xff\xfe\x00"):
+        (tmp_path / "cache.json").write_bytes(content)
+        for attempt in (
+            lambda: FlowCache.open(tmp_path),
+            lambda: FlowCache.begun(tmp_path),
+            lambda: FlowCache.create(tmp_path, recipe()),
+        ):
+            with pytest.raises(UserError, match=r"cache\.json cannot be read"):
+                attempt()
 
 
 def test_a_recipe_file_of_another_format_says_what_to_do(tmp_path, recipe):
@@ -90,13 +86,56 @@ def test_a_recipe_file_of_another_format_says_what_to_do(tmp_path, recipe):
         FlowCache.open(tmp_path)
 
 
+def test_what_was_begun_is_told_without_making_anything(tmp_path, recipe):
+    assert FlowCache.begun(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+    FlowCache.create(tmp_path, recipe("dis"))
+    assert FlowCache.begun(tmp_path) == recipe("dis")
+
+
+def test_a_cache_that_came_to_nothing_gives_its_folder_to_another_recipe(tmp_path, recipe, cache):
+    empty = FlowCache.create(tmp_path / "empty", recipe())
+    for _ in range(2):
+        empty.discard_if_empty()
+    assert FlowCache.create(tmp_path / "empty", recipe("dis")).recipe == recipe("dis")
+    cache.discard_if_empty()
+    assert FlowCache.open(cache.root).recipe == cache.recipe
+
+
+def test_text_and_a_path_name_the_same_cache(cache):
+    text = str(cache.root)
+    assert list(FlowCache.open(text)) == list(FlowCache.open(cache.root)) == cache.ids()
+    assert FlowCache.create(text, cache.recipe).root == cache.root
+    assert FlowCache.begun(text) == cache.recipe
+    assert FlowCache(text, cache.recipe).ids() == cache.ids()
+
+
 # Listing and reading
+
+
+def test_a_cache_is_a_mapping_of_ids_to_entries(cache):
+    assert list(cache) == list(cache.keys()) == cache.ids()
+    assert len(cache) == len(IDS)
+    assert IDS[0] in cache
+    assert "absent" not in cache
+    assert {i: entry.info for i, entry in cache.items()} == dict(cache.infos())
+    assert cache[IDS[1]].path == cache.path(IDS[1])
+    assert cache.get("absent") is None
+    assert str(cache.root) in repr(cache)
+
+
+def test_an_entry_that_is_not_there_is_a_key_error_that_reads_as_a_sentence(cache):
+    with pytest.raises(NoSuchEntryError) as caught:
+        _ = cache["absent"]
+    assert isinstance(caught.value, KeyError)
+    assert isinstance(caught.value, UserError)
+    assert str(caught.value) == f"{cache.root} has no entry 'absent': see its ids()"
 
 
 def test_the_ids_are_the_paths_without_their_ending(cache):
     assert cache.ids() == sorted(IDS)
     for identifier in IDS:
-        assert cache.entry(identifier).info().fields == 8
+        assert cache.entry(identifier).info.fields == 8
 
 
 def test_hidden_files_and_other_files_are_no_entries(cache):
@@ -128,11 +167,11 @@ def test_only_one_extraction_writes_at_a_time(cache):
     with cache.writing():
         with pytest.raises(UserError, match="another extraction is writing"), cache.writing():
             pass
-        other = context.Process(target=stubs.try_to_write, args=(cache.root, replies))
+        other = context.Process(target=entries.try_to_write, args=(cache.root, replies))
         other.start()
         assert "another extraction is writing" in replies.get(timeout=60)
         other.join(60)
-    other = context.Process(target=stubs.try_to_write, args=(cache.root, replies))
+    other = context.Process(target=entries.try_to_write, args=(cache.root, replies))
     other.start()
     assert replies.get(timeout=60) == "in"
     other.join(60)
@@ -160,8 +199,8 @@ def test_an_intact_cache_verifies(cache):
     assert [i for i, _ in cache.verify(jobs=2)] == sorted(IDS)
 
 
-@pytest.mark.parametrize("victim", IDS)
-def test_every_truncation_is_named_and_nothing_else(cache, victim):
+def test_every_truncation_is_named_and_nothing_else(cache):
+    victim = IDS[1]
     path = cache.path(victim)
     whole = path.read_bytes()
     size = len(whole)
@@ -180,7 +219,7 @@ def test_a_flipped_byte_anywhere_is_named_and_nothing_else(cache):
     path = cache.path(IDS[1])
     whole = path.read_bytes()
     places = {0, 20, 60, 100, 200, 511, 512, 513, 520, len(whole) - 1}
-    places |= set(random.integers(0, len(whole), 120).tolist())
+    places |= set(random.integers(0, len(whole), 60).tolist())
     for place in places:
         damaged = bytearray(whole)
         damaged[place] ^= int(random.integers(1, 256))

@@ -14,7 +14,6 @@ import pytest
 
 from flowcache.cache.store import FlowCache
 
-KILLS = 20
 VIDEOS = 10
 
 if not hasattr(os, "killpg"):
@@ -50,7 +49,8 @@ def content(cache):
     return {p.relative_to(cache).as_posix(): p.read_bytes() for p in paths}
 
 
-def test_twenty_kills_at_random_moments_leave_the_cache_of_an_undisturbed_run(start, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_leave_the_cache_of_an_undisturbed_run(start, tmp_path, kills):
     process, signs = start(tmp_path / "undisturbed")
     assert signs.recv() == "working"
     first_fields = time.monotonic()
@@ -65,7 +65,7 @@ def test_twenty_kills_at_random_moments_leave_the_cache_of_an_undisturbed_run(st
     moments = random.Random(seed)
     cache = tmp_path / "cache"
     met_a_writer = 0
-    for kill in range(KILLS):
+    for kill in range(kills):
         process, signs = start(cache)
         if kill % 5:  # else it dies somewhere on its way to the first fields
             with contextlib.suppress(EOFError):  # all was done
@@ -84,7 +84,7 @@ def test_twenty_kills_at_random_moments_leave_the_cache_of_an_undisturbed_run(st
         if len(done) > VIDEOS // 2:  # so that there is work to kill
             for name in moments.sample(done, VIDEOS // 2):
                 (cache / name).unlink()
-    assert met_a_writer > KILLS // 4, "hardly a kill met a writer at work"
+    assert met_a_writer >= kills // 4, "hardly a kill met a writer at work"
 
     process, _ = start(cache)
     process.join()

@@ -12,16 +12,9 @@ import stub_decoders as stubs
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from flowcache.extraction.one import extract_folder, find_videos
+from flowcache.extraction.many import extract_folder, find_videos
 from flowcache.types import FlowStack
-from flowcache.workers import isolation
 from flowcache.workers.client import flow_at_step
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _children_end_with_the_module():
-    yield
-    isolation.kill_all()
 
 
 @pytest.fixture
@@ -109,7 +102,7 @@ def test_a_video_that_changed_is_done_again_and_only_that(folder, cache):
         "run/b [1] 'x'.avi": "kept",
         "jump/c.avi": "kept",
     }
-    assert cache.entry("run/a").info().fields == 3
+    assert cache.entry("run/a").info.fields == 3
     check(cache, ["run/a", "run/b [1] 'x'", "jump/c"])
 
 
@@ -130,7 +123,7 @@ def test_an_entry_that_cannot_be_read_is_done_again(folder, cache):
 def test_the_backend_makes_no_difference(folder, cache, tmp_path, backend):
     other = FlowCache.create(tmp_path / "other", cache.recipe)
     extract_folder(folder, cache, jobs=1)
-    extract_folder(folder, other, jobs=2, backend=backend)
+    extract_folder(folder, other, jobs=2, joblib_backend=backend)
     assert content(other) == content(cache)
 
 
@@ -142,7 +135,7 @@ def test_two_videos_of_one_name_are_reported_and_neither_overwrites_the_other(fo
         assert failure.job.name == "run/a.mp4"
         assert failure.kind == "failed"
         assert "run/a.avi has the same name" in failure.reason
-        assert cache.entry("run/a").info().source.name == "run/a.avi"
+        assert cache.entry("run/a").info.source.name == "run/a.avi"
         assert [f["video"] for f in failures_file(cache)] == ["run/a.mp4"]
 
 
@@ -238,7 +231,7 @@ def test_what_decoded_of_a_broken_video_is_kept_where_wanted_and_marked(data, tm
         (partial,) = summary.partial
         assert (partial.kind, partial.fields) == (kind, 27)
         assert "at frame 28" in partial.reason
-    info = cache.entry("corrupted").info()
+    info = cache.entry("corrupted").info
     assert (info.frames, info.fields) == (28, 27)
     assert "at frame 28" in info.partial
     check(cache, ["corrupted"])
@@ -300,10 +293,10 @@ def test_a_decoder_that_crashes_loses_that_video_only(folder, cache, name, kind,
 
 def test_a_decoder_that_hangs_loses_that_video_only(folder, cache):
     made.write_video(folder / "jump" / "hang.avi", made.moving_scene(6, 40, 56, 1, 0))
-    summary = extract_folder(folder, cache, jobs=1, decode=stubs.BadVideo, timeout=10.0)
+    summary = extract_folder(folder, cache, jobs=1, decode=stubs.BadVideo, timeout=4.0)
     (failure,) = summary.failures
     assert (failure.job.name, failure.kind) == ("jump/hang.avi", "timed out")
-    assert "no progress for 10 s" in failure.reason
+    assert "no progress for 4 s" in failure.reason
     check(cache, ["run/a", "run/b [1] 'x'", "jump/c"])
 
 
@@ -334,21 +327,53 @@ def test_the_dask_backend_makes_the_same_cache_on_two_worker_processes(folder, c
     ) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tcp://127.0.0.1:")
-        summary = extract_folder(
-            folder, other, backend="dask", scheduler=address, decode=stubs.BadVideo
-        )
+        summary = extract_folder(folder, other, scheduler=address, decode=stubs.BadVideo)
         assert {o.job.name: o.kind for o in summary.failures} == {
             "jump/abort.avi": "crashed",
             "run/broken.avi": "broken",
         }
         assert content(other) == content(cache)
-        again = extract_folder(folder, other, backend="dask", scheduler=address)
+        again = extract_folder(folder, other, scheduler=address)
         assert kinds(again)["run/a.avi"] == "kept"
 
 
-def test_dask_without_a_scheduler_or_with_none_there_is_one_sentence(folder, cache):
-    with pytest.raises(UserError, match="needs --scheduler"):
-        extract_folder(folder, cache, backend="dask")
+def test_where_no_scheduler_answers_or_joblib_has_no_such_backend_there_is_one_sentence(
+    folder, cache
+):
+    pytest.importorskip("distributed")
+    with pytest.raises(UserError, match="no Dask scheduler answers at nonsense") as caught:
+        extract_folder(folder, cache, scheduler="nonsense")
+    assert caught.value.parameter == "scheduler"
+    with pytest.raises(UserError, match="joblib has no backend 'nonsense': it has"):
+        extract_folder(folder, cache, joblib_backend="nonsense")
+
+
+# Two extractions side by side, and one that is interrupted
+
+
+def test_two_extractions_in_one_process_leave_each_others_children_alone(folder, tmp_path, recipe):
+    """The first is under way while the second begins and ends."""
+    first, second = (FlowCache.create(tmp_path / name, recipe()) for name in ("a", "b"))
+    inner = []
+
+    def extract_the_other(job, done, expected):
+        if not inner:
+            inner.append(extract_folder(folder, second, jobs=1))
+
+    outer = extract_folder(folder, first, jobs=1, on_progress=extract_the_other)
+    assert not outer.failures
+    assert not inner[0].failures
+    assert content(first) == content(second)
+
+
+def test_an_interrupt_ends_the_children_and_the_next_run_goes_on(folder, cache):
+    def interrupt(job, done, expected):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_folder(folder, cache, jobs=1, on_progress=interrupt)
+    assert not extract_folder(folder, cache, jobs=1).failures
+    check(cache, ["run/a", "run/b [1] 'x'", "jump/c"])
 
 
 def test_the_entry_says_which_bytes_it_was_made_from(folder, cache):
@@ -356,7 +381,7 @@ def test_the_entry_says_which_bytes_it_was_made_from(folder, cache):
 
     extract_folder(folder, cache, jobs=1)
     for identifier in cache.ids():
-        source = Entry(cache.path(identifier)).info().source
+        source = Entry(cache.path(identifier)).info.source
         raw = (folder / source.name).read_bytes()
         assert source.sha256 == hashlib.sha256(raw).hexdigest()
         assert source.size_bytes == len(raw)

@@ -5,7 +5,7 @@ import made_videos as made
 import numpy as np
 import pytest
 
-from flowcache.video.decode import Resize
+from flowcache.video.resize import Resize
 
 whole_formats = pytest.mark.parametrize("how", made.WHOLE_FORMATS, ids=str)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowcache.errors import UserError
-from flowcache.video.decode import Resize, Video, display_times
+from flowcache.video.decode import Video, display_times
+from flowcache.video.resize import Resize
 
 formats = pytest.mark.parametrize("how", made.ALL_FORMATS, ids=str)
 
@@ -116,54 +116,6 @@ def test_recorded_rotations_are_the_raw_frames_turned(data, name, turns):
     rgb, _, _ = made.decode(data / "odd" / name)
     raw = made.decode_plainly(data / "odd" / name)
     np.testing.assert_array_equal(rgb, np.rot90(raw, turns, axes=(1, 2)))
-
-
-# Sizes
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600))
-def test_the_short_side_is_kept_to_and_nothing_is_enlarged(width, height, short):
-    w, h = Resize(short).of(width, height)
-    if min(width, height) <= short:
-        assert (w, h) == (width, height)
-    else:
-        assert min(w, h) == short
-        assert max(w, h) == pytest.approx(max(width, height) * short / min(width, height), abs=0.51)
-        assert (w <= h) == (width <= height) or w == h
-    assert w <= width
-    assert h <= height
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600), st.integers(1, 600))
-def test_an_exact_size_is_that_size(width, height, w, h):
-    assert Resize(exact=(w, h)).of(width, height) == (w, h)
-
-
-@pytest.mark.parametrize("text", ["256", "1", "340x256", "1x1"])
-def test_sizes_are_read_and_written_alike(text):
-    assert str(Resize.parse(text)) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0", "-3", "0x3", "3x0", "3X4", "3x", "x3", "3x4x5", " 3", "3 ", "3\n", "3.5", "٣"]
-)
-def test_what_is_no_size_is_refused_in_one_sentence(text):
-    with pytest.raises(UserError, match="is no size"):
-        Resize.parse(text)
-
-
-@pytest.mark.parametrize("size", [(48, 72), (72, 48), (49, 71), (17, 95)])
-@pytest.mark.parametrize("resize", [Resize(16), Resize(31), Resize(256), Resize(exact=(35, 61))])
-def test_frames_are_resized_as_a_plain_downscale_would(tmp_path, size, resize):
-    height, width = size
-    frames = np.repeat(made.moving_scene(5, height, width, 1.5, 0.5)[..., None], 3, 3)
-    path = made.write_video(tmp_path / "v.mkv", frames, made.FFV1_MKV)
-    rgb, _, _ = made.decode(path, resize)
-    to = resize.of(width, height)
-    for frame, original in zip(rgb, frames, strict=True):
-        assert frame.shape == (to[1], to[0], 3)
-        plain = cv2.resize(original, to, interpolation=cv2.INTER_LINEAR)
-        assert np.abs(frame.astype(int) - plain).mean() < 8
 
 
 # Time stamps

@@ -1,6 +1,7 @@
 """Extraction by the process of a device, which is the CPU here: the same but for who computes."""
 
 import contextlib
+import threading
 from pathlib import Path
 
 import made_videos as made
@@ -14,24 +15,18 @@ from cli import main
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from flowcache.extraction.one import extract_folder
+from flowcache.extraction.many import extract_folder
 from flowcache.video.decode import Video
-from flowcache.workers import isolation
-from flowcache.workers.server import _batches, _Request
-from flowcache.workers.supervisor import DevicePool, UnusableDeviceError
+from flowcache.workers.client import DeviceLostError, flow_on_device
+from flowcache.workers.server import Request, next_batch
+from flowcache.workers.supervisor import DeviceServers, UnusableDeviceError
 
 QUICK = {"warps": 1, "inner_iterations": 3, "nscales": 2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _children_end_with_the_module():
-    yield
-    isolation.kill_all()
-
-
 @pytest.fixture
 def quick(recipe):
-    return lambda **changes: recipe("tvl1_torch", QUICK, **changes)
+    return lambda **changes: recipe("tvl1", QUICK, backend="torch", **changes)
 
 
 @pytest.fixture
@@ -39,7 +34,7 @@ def folder(tmp_path):
     """Videos of two sizes, one of them of two frames."""
     root = tmp_path / "videos"
     for i, (name, frames, size) in enumerate(
-        [("run/a.avi", 26, (40, 56)), ("run/b.avi", 2, (40, 56)), ("jump/c.avi", 9, (48, 32))]
+        [("run/a.avi", 14, (40, 56)), ("run/b.avi", 2, (40, 56)), ("jump/c.avi", 9, (48, 32))]
     ):
         made.write_video(root / name, made.moving_scene(frames, *size, 1.0 + i, -0.5, seed=i))
     return root
@@ -47,7 +42,7 @@ def folder(tmp_path):
 
 def contents(cache):
     return {
-        i: (cache.entry(i).codes(range(info.fields)), cache.entry(i).info().saturated)
+        i: (cache.entry(i).codes[range(info.fields)], cache.entry(i).info.saturated)
         for i, info in cache.infos()
     }
 
@@ -64,7 +59,7 @@ def assert_same(cache, other):
     ("devices", "changes"),
     [
         pytest.param(["cpu"], {}, marks=pytest.mark.slow),
-        (["cpu", "cpu"], {"frame_step": 3}),
+        pytest.param(["cpu", "cpu"], {"frame_step": 3}, marks=pytest.mark.slow),
         (["cpu"], {"bound": 0.5, "quantizer_step": 1 / 1024}),
     ],
     ids=str,
@@ -100,13 +95,8 @@ def test_a_device_that_cannot_be_used_ends_the_extraction_with_one_sentence(
     assert cache.ids() == []
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "segfault",
-        *(pytest.param(h, marks=pytest.mark.slow) for h in ("abort", "exit", "odd_error")),
-    ],
-)
+@pytest.mark.slow  # test_many.py has these without a device
+@pytest.mark.parametrize("how", ["segfault", "abort", "exit", "odd_error"])
 def test_a_video_whose_process_dies_costs_only_itself(folder, tmp_path, quick, how):
     made.write_video(folder / f"run/{how}.avi", made.moving_scene(26, 40, 56, 1, 0, seed=3))
     cache = FlowCache.create(tmp_path / "cache", quick())
@@ -115,6 +105,7 @@ def test_a_video_whose_process_dies_costs_only_itself(folder, tmp_path, quick, h
     assert len(cache.ids()) == 3
 
 
+@pytest.mark.slow
 def test_a_broken_video_is_named_and_its_beginning_can_be_kept(folder, tmp_path, quick):
     whole = (folder / "run/a.avi").read_bytes()
     (folder / "run/broken.avi").write_bytes(whole[: len(whole) * 3 // 4])
@@ -125,9 +116,9 @@ def test_a_broken_video_is_named_and_its_beginning_can_be_kept(folder, tmp_path,
     assert not summary.failures
     assert [o.job.name for o in summary.partial] == ["run/broken.avi"]
     whole, part = (Entry(cache.path(f"run/{name}")) for name in ("a", "broken"))
-    fields = part.info().fields
-    assert 0 < fields < whole.info().fields
-    np.testing.assert_array_equal(part.codes(range(fields)), whole.codes(range(fields)))
+    fields = part.info.fields
+    assert 0 < fields < whole.info.fields
+    np.testing.assert_array_equal(part.codes[range(fields)], whole.codes[range(fields)])
 
 
 def test_a_device_whose_process_dies_is_started_again_and_nothing_is_lost(folder, tmp_path, quick):
@@ -152,6 +143,7 @@ def test_a_video_that_ends_the_devices_process_again_and_again_is_given_up(folde
     assert failure.reason == "the process of cpu ended: the process died of SIGKILL"
 
 
+@pytest.mark.slow
 def test_that_video_costs_none_of_those_beside_it(folder, tmp_path, quick):
     (folder / "run/a.avi").rename(folder / "run/always.avi")
     for i in range(3):
@@ -171,19 +163,51 @@ def test_a_device_that_cannot_be_used_is_left_out_where_there_are_others(folder,
     assert note.endswith("; going on without it")
 
 
-def test_a_batch_that_takes_too_long_ends_the_devices_process(quick):
+def test_a_batch_that_takes_too_long_ends_the_devices_process():
+    recipe, frames = stubs.RecipeOfSlowDevice(), np.zeros((2, 8, 8), np.uint8)
+    with DeviceServers(recipe, ["slow"], 3.0, print) as servers:
+
+        def ask():
+            with servers.lend() as address:
+                list(flow_on_device([frames], address, 1, recipe.quantizer))
+
+        with pytest.raises(DeviceLostError, match="of slow ended: no progress for 3 s"):
+            ask()
+
+
+def test_a_driver_that_hangs_at_its_start_holds_nothing_for_ever():
     with (
-        DevicePool(quick(), ["cpu"], 1e-9, print) as pool,
-        pytest.raises(UnusableDeviceError, match="cpu cannot be used: no progress for 1e-09 s"),
-        pool.lent(),
+        DeviceServers(stubs.RecipeOfSlowDevice(), ["hangs"], 2.0, print) as servers,
+        pytest.raises(UnusableDeviceError, match="hangs cannot be used: no progress for 2 s"),
+        servers.lend(),
     ):
         pytest.fail("it answered")
 
 
-def test_a_pool_that_is_closed_starts_nothing(quick):
-    with DevicePool(quick(), ["cpu"], 60.0, print) as pool:
-        pool.close()
-        with pytest.raises(UnusableDeviceError, match="has ended"), pool.lent():
+def test_a_device_that_is_starting_holds_no_other_up():
+    starting = threading.Event()
+
+    def ask():
+        with contextlib.suppress(UnusableDeviceError), servers.lend():
+            pass
+
+    def note(text):
+        starting.set()
+
+    with DeviceServers(stubs.RecipeOfSlowDevice(), ["hangs", "slow"], 600.0, note) as servers:
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        assert starting.wait(60)
+        with servers.lend() as address:
+            assert address
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def test_servers_that_are_closed_start_nothing(quick):
+    with DeviceServers(quick(), ["cpu"], 60.0, print) as servers:
+        servers.close()
+        with pytest.raises(UnusableDeviceError, match="has ended"), servers.lend():
             pytest.fail("it was lent")
 
 
@@ -192,7 +216,7 @@ def test_a_folder_for_which_the_device_was_no_use_may_have_another_recipe(folder
         arguments = ["extract-flow", str(folder), "--cache", str(tmp_path / "cache"), *words]
         return CliRunner().invoke(main, [*arguments, "--option", "nscales=1"])
 
-    failed = extract("--algorithm", "tvl1_torch", "--timeout", "0.000001")
+    failed = extract("--backend", "torch", "--timeout", "0.000001")
     assert failed.exit_code == 1
     assert failed.output.splitlines()[-1].startswith("Error: cpu cannot be used: no progress")
     assert extract("--device", "cpu").exit_code == 0
@@ -207,64 +231,37 @@ def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypa
     assert stubs.device_processes(psutil.Process()) == []
 
 
-@pytest.mark.parametrize("backend", ["loky", "dask"])
-def test_devices_belong_to_this_machine(folder, tmp_path, quick, backend):
+@pytest.mark.parametrize(
+    "elsewhere", [{"joblib_backend": "loky"}, {"scheduler": "tcp://127.0.0.1:1"}]
+)
+def test_devices_belong_to_this_machine(folder, tmp_path, quick, elsewhere):
     cache = FlowCache.create(tmp_path / "cache", quick())
-    with pytest.raises(UserError, match=f"the {backend} backend works elsewhere and cpu is here"):
-        extract_folder(folder, cache, devices=["cpu"], backend=backend)
+    with pytest.raises(UserError, match="processed elsewhere and cpu is here"):
+        extract_folder(folder, cache, devices=["cpu"], **elsewhere)
 
 
-def test_videos_are_shared_out_between_the_devices(quick):
-    with DevicePool(quick(), ["cpu", "cpu"], 60.0, print) as pool:
-        with pool.lent() as first, pool.lent() as second:
+def test_videos_are_shared_out_between_the_devices():
+    recipe = stubs.RecipeOfSlowDevice()
+    with DeviceServers(recipe, ["slow", "slow too"], 60.0, print) as servers:
+        with servers.lend() as first, servers.lend() as second:
             assert first != second
-            with pool.lent() as third:
+            with servers.lend() as third:
                 assert third in (first, second)
-        with pool.lent() as again:
+        with servers.lend() as again:
             assert again in (first, second)
-        assert len(stubs.device_processes(psutil.Process())) == 2
-    isolation.kill_all()
 
 
 # Batches
 
 
-class Room:
-    """Of a session, what `_batches` asks for."""
-
-    def __init__(self, pixels):
-        self.pixels = pixels
-
-    def room(self, height, width):
-        return max(1, self.pixels // (height * width))
-
-
-class Waiting:
-    """Requests that are all there, then none: StopIteration stands for waiting."""
-
-    def __init__(self, requests):
-        self.requests = list(requests)
-
-    def get(self):
-        if not self.requests:
-            raise EOFError
-        return self.requests.pop(0)
-
-    def get_nowait(self):
-        from queue import Empty
-
-        if not self.requests:
-            raise Empty
-        return self.requests.pop(0)
-
-
 def batches_of(shapes, pixels):
-    # Of one client, with frames that cannot be compared as a whole.
-    requests = [_Request(None, shape, np.full(shape, i)) for i, shape in enumerate(shapes)]
+    """The batches of requests that all wait, as numbers, in their order."""
+    # Frames that cannot be compared as a whole.
+    waiting = [Request(shape, np.full(shape, i)) for i, shape in enumerate(shapes)]
     groups = []
-    with contextlib.suppress(EOFError):
-        for batch in _batches(Waiting(requests), Room(pixels)):
-            groups.append([int(request.stack[0, 0, 0]) for request in batch])
+    while waiting:
+        batch, waiting = next_batch(waiting, lambda h, w: max(1, pixels // (h * w)))
+        groups.append([int(request.stack[0, 0, 0]) for request in batch])
     return groups
 
 
@@ -280,10 +277,10 @@ def test_the_command_takes_the_device_and_says_so(folder, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     options = [word for key, value in QUICK.items() for word in ("--option", f"{key}={value}")]
     result = CliRunner().invoke(
-        main, ["extract-flow", "videos", "--algorithm", "tvl1_torch", "--device", "cpu", *options]
+        main, ["extract-flow", "videos", "--backend", "torch", "--device", "cpu", *options]
     )
     assert result.exit_code == 0, result.output
     assert "flow on cpu" in result.output
     assert "3 videos done" in result.output
     recorded = FlowCache.open(Path("cache")).recipe
-    assert (recorded.algorithm, recorded.options["warps"]) == ("tvl1_torch", 1)
+    assert (recorded.algorithm, recorded.backend, recorded.options["warps"]) == ("tvl1", "torch", 1)

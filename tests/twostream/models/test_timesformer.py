@@ -169,7 +169,7 @@ def test_positions_of_another_grid_are_the_same_whether_made_at_once_or_on_loadi
 
 @pytest.mark.parametrize(("height", "width"), [(32, 44), (44, 32)])
 def test_a_picture_that_patches_do_not_fill_is_refused(height, width):
-    with pytest.raises(ClipSizeError, match=rf"8×8.*{width}×{height}.*--crop"):
+    with pytest.raises(ClipSizeError, match=rf"8×8.*{width}×{height}.*crop"):
         build()(drawn(1, 4, 3, height, width))
 
 

@@ -75,5 +75,5 @@ def test_pictures_too_small_are_refused_with_the_limit_and_the_limit_is_the_leas
     model = build("cnn_m_2048", channels=2, length=2).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 2, 2, 41, 41)).shape == (1, 5)
-        with pytest.raises(ClipSizeError, match=r"cnn_m_2048 needs .*41×41.*40×41.*--crop"):
+        with pytest.raises(ClipSizeError, match=r"cnn_m_2048 needs .*41×41.*40×41.*crop"):
             model(torch.zeros(1, 2, 2, 41, 40))

@@ -1,9 +1,6 @@
-"""Our TV-L1: against OpenCV's, against a plain version, against known motion."""
+"""TV-L1 on one core: against OpenCV's, against a plain version, against known motion."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import cv2
 import made_videos as made
@@ -12,11 +9,11 @@ import numpy as np
 import pytest
 import tvl1_oracle
 
-from flowcache.algorithms import tvl1, tvl1_opencv
-from flowcache.algorithms._tvl1_options import PROFILES
-from flowcache.algorithms.tvl1 import TVL1
-from flowcache.errors import UserError
-from flowcache.video.decode import Resize, Video
+from flowcache.algorithms import tvl1_opencv
+from flowcache.algorithms.tvl1.cpu import TVL1
+from flowcache.algorithms.tvl1.options import PROFILES
+from flowcache.video.decode import Video
+from flowcache.video.resize import Resize
 
 pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 every_profile = pytest.mark.parametrize("profile", PROFILES)
@@ -60,10 +57,15 @@ def assert_equal_to_opencv(gray, **options):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", [(72, 88), (33, 47), (64, 64), (16, 200)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 47), (16, 120)], ids=str)
 def test_with_opencvs_profile_the_flow_is_opencvs_to_the_last_bit(options, shape):
     for seed, (dx, dy) in enumerate([(1.5, -0.7), (-4, 3)]):
         assert_equal_to_opencv(made.moving_scene(2, *shape, dx, dy, seed), **options)
+
+
+@pytest.mark.parametrize("shape", [(72, 88), (64, 64)], ids=str)
+def test_the_flow_is_opencvs_to_the_last_bit_through_all_levels(shape):
+    assert_equal_to_opencv(made.moving_scene(2, *shape, -4, 3, 1))
 
 
 @pytest.mark.parametrize("scene", ["RubberWhale", "Venus"])
@@ -124,7 +126,7 @@ def differences_to_the_oracle(gray, algorithm):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", [(40, 47), (33, 64), (57, 31)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 64), (57, 31)], ids=str)
 def test_it_computes_what_the_plain_version_does(options, shape):
     gray = made.moving_scene(2, *shape, 1.3, -0.6, 2)
     gray[1, 10:20, 12:30] = gray[0, 10:20, 12:30]  # something that moves otherwise
@@ -132,17 +134,6 @@ def test_it_computes_what_the_plain_version_does(options, shape):
     # One works in single precision and the other in double, and each threshold amplifies that.
     assert np.quantile(difference, 0.95) < 2e-3
     assert np.median(difference) < 1e-4
-
-
-@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5, 8, 11])
-@pytest.mark.parametrize("shape", [(24, 20), (70, 300), (131, 17), (5, 3)], ids=str)
-def test_several_iterations_in_one_pass_are_those_of_one_after_the_other(shape, iterations):
-    gray = np.random.default_rng(1).integers(0, 256, (2, *shape)).astype(np.uint8)
-    options = {"nscales": 1, "warps": 1, "inner_iterations": iterations, "outer_iterations": 1}
-    together = TVL1(**options, epsilon=0.0)(gray).data
-    # A threshold that is not reached has the iterations done one by one.
-    singly = TVL1(**options, epsilon=1e-9)(gray).data
-    np.testing.assert_array_equal(together, singly)
 
 
 def test_the_iterations_end_where_the_update_falls_under_the_threshold():
@@ -234,7 +225,7 @@ def test_mirrored_frames_have_the_mirrored_flow(profile, shape, axis):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", [(40, 56), (61, 35), (48, 48)], ids=str)
+@pytest.mark.parametrize("shape", [(40, 56), (61, 35)], ids=str)
 def test_frames_with_x_and_y_exchanged_have_the_exchanged_flow(options, shape):
     gray = as_gray(texture(*shape, seed=3), moved(texture(*shape, seed=3), 1, 1.01, 1.2, -0.4)[0])
     algorithm = TVL1(**options)
@@ -247,7 +238,7 @@ def test_frames_with_x_and_y_exchanged_have_the_exchanged_flow(options, shape):
 
 
 @every_profile
-@pytest.mark.parametrize("shape", [(50, 70), (16, 16), (15, 40), (1, 30), (30, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(50, 70), (15, 40), (1, 30), (30, 1), (1, 1)], ids=str)
 def test_what_does_not_move_has_no_flow(profile, shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     if min(shape) == 1 and profile == "opencv":
@@ -258,12 +249,12 @@ def test_what_does_not_move_has_no_flow(profile, shape):
 
 @every_profile
 @pytest.mark.parametrize("shape", made.ODD_SIZES, ids=str)
-@pytest.mark.parametrize("kind", made.HARD_CASES)
-def test_every_size_and_content_gives_finite_flow_of_bounded_length(profile, shape, kind):
-    flow = TVL1(profile=profile)(made.hard_case(kind, *shape)).data
-    assert flow.shape == (1, 2, *shape)
-    assert np.isfinite(flow).all()
-    assert np.abs(flow).max() < 3 * max(shape) + 50
+def test_every_size_and_content_gives_finite_flow_of_bounded_length(profile, shape):
+    for kind in made.HARD_CASES:
+        flow = TVL1(profile=profile)(made.hard_case(kind, *shape)).data
+        assert flow.shape == (1, 2, *shape), kind
+        assert np.isfinite(flow).all(), kind
+        assert np.abs(flow).max() < 3 * max(shape) + 50, kind
 
 
 @pytest.mark.slow
@@ -274,94 +265,3 @@ def test_full_hd(profile):
     flow = TVL1(profile=profile)(as_gray(image, second)).data[0]
     assert np.isfinite(flow).all()
     assert np.hypot(*(flow - expected))[20:-20, 20:-20].mean() < 0.1
-
-
-# The processor
-
-ON_THIS_PROCESSOR = """
-import sys, zlib
-import numpy as np
-from flowcache.algorithms.tvl1 import TVL1
-from flowcache.algorithms import _tvl1_kernels as kernels
-assert kernels.iterate.signatures
-gray = np.random.default_rng(0).integers(0, 256, (2, 41, 53)).astype(np.uint8)
-for options in [{"presmoothing": 0.0, "nscales": 1}, {"exact": True, "nscales": 1}]:
-    print(zlib.crc32(TVL1(warps=1, **options)(gray).data.tobytes()))
-"""
-
-
-@pytest.mark.parametrize(
-    "features",
-    [
-        "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2",
-        pytest.param("+sse2,+sse4.2,+avx,+avx2,+fma", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the features are those of x86-64")
-def test_older_processors_compute_the_same_to_the_last_bit(root, tmp_path, features):
-    def run(**environment):
-        result = subprocess.run(
-            [sys.executable, "-c", ON_THIS_PROCESSOR],
-            cwd=root,
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr[-800:]
-        return result.stdout.split()
-
-    here = run()
-    assert len(here) == 2
-    assert run(NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == here
-
-
-# Options
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"tau": 0.0}, "tau must be more than 0"),
-        ({"lambda_": -1.0}, "lambda must be more than 0"),
-        ({"theta": float("nan")}, "theta must be more than 0"),
-        ({"warps": 0}, "warps must be 1 or more"),
-        ({"nscales": 0}, "nscales must be 1 or more"),
-        ({"epsilon": -0.1}, "epsilon must be 0 or more"),
-        ({"scale_step": 1.0}, "scale_step must be between 0 and 1"),
-        ({"median_filtering": 4}, "median_filtering must be 1, 3 or 5"),
-        ({"profile": "best"}, "profile=best is none of accurate, fast, opencv"),
-    ],
-)
-def test_options_that_cannot_be_are_refused_by_name(options, words):
-    with pytest.raises(ValueError, match=words):
-        TVL1(**options)
-
-
-@every_profile
-def test_a_profile_is_a_set_of_values_of_which_each_can_be_replaced(profile):
-    plain = TVL1(profile=profile)
-    values = dataclasses.asdict(plain)
-    assert values == {"profile": profile, **PROFILES[profile], "exact": profile == "opencv"}
-    assert None not in values.values()
-    assert TVL1(**values) == plain
-    assert TVL1(profile=profile, warps=4) == dataclasses.replace(plain, warps=4)
-    assert TVL1(profile=profile, warps=4).theta == plain.theta
-
-
-def test_opencvs_profile_has_the_defaults_of_opencvs_program():
-    theirs = dataclasses.asdict(tvl1_opencv.create())
-    ours = dataclasses.asdict(TVL1(profile="opencv"))
-    assert theirs.pop("gamma") == 0
-    assert {key: ours[key] for key in theirs} == theirs
-    solver = cv2.optflow.DualTVL1OpticalFlow.create()
-    assert (solver.getTau(), solver.getLambda(), solver.getTheta()) == (0.25, 0.15, 0.3)
-    assert (solver.getScalesNumber(), solver.getScaleStep()) == (5, 0.8)
-    assert (solver.getWarpingsNumber(), solver.getMedianFiltering()) == (5, 5)
-
-
-def test_opencvs_own_program_refuses_a_single_row_and_ours_does_not():
-    gray = np.zeros((2, 1, 20), np.uint8)
-    with pytest.raises(UserError, match="20x1"):
-        tvl1_opencv.create()(gray)
-    assert tvl1.create()(gray).data.shape == (1, 2, 1, 20)

@@ -1,4 +1,4 @@
-"""TV-L1 in PyTorch, on the processor: against the form for one core, OpenCV, and known motion."""
+"""TV-L1 in PyTorch, on the processor: against the backend for one core, OpenCV, and known motion."""
 
 import dataclasses
 
@@ -10,9 +10,10 @@ import pytest
 import torch
 import tvl1_oracle
 
-from flowcache.algorithms import _devices, tvl1, tvl1_opencv, tvl1_torch
-from flowcache.algorithms._tvl1_options import PROFILES, Options
-from flowcache.types import FlowStack
+from flowcache.algorithms import tvl1_opencv
+from flowcache.algorithms.tvl1 import cpu
+from flowcache.algorithms.tvl1 import torch as batched
+from flowcache.algorithms.tvl1.options import PROFILES, Options
 
 pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 every_profile = pytest.mark.parametrize("profile", PROFILES)
@@ -23,13 +24,13 @@ SHORT = {"warps": 2, "inner_iterations": 6, "outer_iterations": 2, "nscales": 2}
 
 def flow(gray, **options):
     """(T − 1, 2, H, W), computed on the processor also where there is a GPU."""
-    return _devices.flow_of(tvl1_torch.create(**options), gray, "cpu").data
+    return batched.create(**options).flow_on("cpu", gray).data
 
 
 def solve(stacks, step=1, **options):
     with torch.inference_mode():
         tensors = [torch.from_numpy(stack) for stack in stacks]
-        return tvl1_torch.create(**options).solve(tensors, step).numpy()
+        return batched.create(**options).solve(tensors, step).numpy()
 
 
 def agreement(first, second):
@@ -41,37 +42,43 @@ def part_of(data, scene):
     return np.ascontiguousarray(middlebury.frames(data, scene)[:, 100:260, 120:310])
 
 
-# The form for one core, and OpenCV's
+# The backend for one core, and OpenCV's
 
 
 def wanted(scene, profile):
-    """The share of a part of a scene where the flow has to be that of the form for one core."""
+    """The share of a part of a scene where the flow has to be that of the backend for one core."""
     # Parts of all but RubberWhale have regions that leave the picture or are covered. Nothing there
-    # says what the flow is, and rounding decides it: the form for one core agrees with itself on
+    # says what the flow is, and rounding decides it: the backend for one core agrees with itself on
     # 98.4 % of Venus's part when θ is a millionth larger.
     return 0.99 if scene == "RubberWhale" or profile == "fast" else 0.98
 
 
 @every_profile
-@pytest.mark.parametrize("scene", ["RubberWhale", "Venus"])
-def test_the_flow_is_that_of_the_form_for_one_core_nearly_everywhere(data, scene, profile):
+@pytest.mark.parametrize("scene", ["RubberWhale", pytest.param("Venus", marks=pytest.mark.slow)])
+def test_the_flow_is_that_of_the_backend_for_one_core_nearly_everywhere(data, scene, profile):
     gray = part_of(data, scene)
-    expected = tvl1.create(profile=profile)(gray).data[0]
+    expected = cpu.create(profile=profile)(gray).data[0]
     assert agreement(flow(gray, profile=profile)[0], expected) > wanted(scene, profile)
 
 
-@pytest.mark.parametrize("scene", ["RubberWhale", "Venus"])
+@pytest.mark.parametrize("scene", ["RubberWhale", pytest.param("Venus", marks=pytest.mark.slow)])
 def test_with_opencvs_profile_the_flow_is_opencvs_nearly_everywhere(data, scene):
     gray = part_of(data, scene)
     expected = tvl1_opencv.create()(gray).data[0]
     assert agreement(flow(gray, profile="opencv")[0], expected) > wanted(scene, "opencv")
 
 
-@pytest.mark.parametrize("scene", SCENES)
-@pytest.mark.parametrize("profile", ["accurate", "opencv"])
+@pytest.mark.parametrize(
+    ("scene", "profile"),
+    [
+        pytest.param(s, p, marks=[] if (s, p) == ("Venus", "accurate") else [pytest.mark.slow])
+        for s in SCENES
+        for p in ("accurate", "opencv")
+    ],
+)
 def test_it_differs_by_no_more_than_a_change_of_theta_by_a_millionth_makes(data, scene, profile):
     gray = part_of(data, scene)
-    algorithm = tvl1.create(profile=profile)
+    algorithm = cpu.create(profile=profile)
     plain = algorithm(gray).data[0]
     disturbed = dataclasses.replace(algorithm, theta=algorithm.theta * (1 + 1e-6))(gray).data[0]
     differing = 1 - agreement(flow(gray, profile=profile)[0], plain)
@@ -84,7 +91,7 @@ def test_it_differs_by_no_more_than_a_change_of_theta_by_a_millionth_makes(data,
 def test_middlebury(data, scene, profile):
     gray = middlebury.frames(data, scene)
     truth, known = middlebury.truth(data, scene)
-    ours, single = flow(gray, profile=profile)[0], tvl1.create(profile=profile)(gray).data[0]
+    ours, single = flow(gray, profile=profile)[0], cpu.create(profile=profile)(gray).data[0]
     # With OpenCV's profile the motion of Urban2, of up to 20 pixels, is beyond the pyramid. What is
     # found instead depends on rounding: measured are 96.1 to 96.3 %, and OpenCV without its own vector
     # code agrees with itself on 93.06 %.
@@ -111,12 +118,12 @@ def test_middlebury(data, scene, profile):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", [(40, 47), (33, 64), (57, 31)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 64), (57, 31)], ids=str)
 def test_it_computes_what_the_plain_version_does(options, shape):
     gray = made.moving_scene(2, *shape, 1.3, -0.6, 2)
     gray[1, 10:20, 12:30] = gray[0, 10:20, 12:30]  # something that moves otherwise
     values = dataclasses.asdict(Options(**options))
-    del values["profile"]
+    del values["profile"], values["exact"]
     difference = np.hypot(*(flow(gray, **options)[0] - tvl1_oracle.tvl1(*gray, **values)))
     # One works in single precision and the other in double, and each threshold amplifies that.
     assert np.quantile(difference, 0.95) < 5e-3
@@ -128,7 +135,7 @@ def test_it_computes_what_the_plain_version_does(options, shape):
 def test_a_median_is_opencvs_with_its_edges_repeated(side, shape):
     u = np.random.default_rng(side).normal(0, 3, (3, 2, *shape)).astype(np.float32)
     expected = [[cv2.medianBlur(c, side).reshape(shape) for c in pair] for pair in u]
-    np.testing.assert_array_equal(tvl1_torch.median(torch.from_numpy(u), side), expected)
+    np.testing.assert_array_equal(batched.median(torch.from_numpy(u), side), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 8), (13, 1), (37, 52)], ids=str)
@@ -138,7 +145,7 @@ def test_an_image_is_sampled_as_the_plain_version_does_also_far_outside(shape, f
     image0 = random.integers(0, 256, (2, *shape)).astype(np.float32)
     moving = random.normal(0, 50, (2, 3, *shape)).astype(np.float32)
     u = random.normal(0, far, (2, 2, *shape)).astype(np.float32)
-    rho, grad = tvl1_torch.linearised(*(torch.from_numpy(a) for a in (image0, moving, u)))
+    rho, grad = batched.linearised(*(torch.from_numpy(a) for a in (image0, moving, u)))
     y, x = np.mgrid[: shape[0], : shape[1]]
     for i in range(2):
         warped, *nabla = (
@@ -175,8 +182,15 @@ def moving_waves(angle, zoom, dx, dy, height=96, width=112):
     return gray, (matrix @ place + shift - place).reshape(2, height, width)
 
 
-@every_profile
-@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize(
+    ("profile", "motion"),
+    [
+        # The backends differ little, and that for one core is asked for all of them.
+        pytest.param(p, m, marks=[] if p == "fast" or m == "all of them" else [pytest.mark.slow])
+        for p in PROFILES
+        for m in MOTIONS
+    ],
+)
 def test_known_motions_are_found_to_a_fraction_of_a_pixel(profile, motion):
     gray, expected = moving_waves(*MOTIONS[motion])
     error = np.hypot(*(flow(gray, profile=profile)[0] - expected))[12:-12, 12:-12]
@@ -184,11 +198,7 @@ def test_known_motions_are_found_to_a_fraction_of_a_pixel(profile, motion):
 
 
 @every_profile
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 1), (1, 30), (30, 1), (15, 40), (16, 16), (50, 70), (127, 129), (64, 96)],
-    ids=str,
-)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (15, 40), (50, 70)], ids=str)
 def test_what_does_not_move_has_no_flow(profile, shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     still = flow(np.stack([image, image]), profile=profile)
@@ -196,11 +206,18 @@ def test_what_does_not_move_has_no_flow(profile, shape):
 
 
 @every_profile
-@pytest.mark.parametrize("shape", made.ODD_SIZES, ids=str)
-@pytest.mark.parametrize("kind", made.HARD_CASES)
-def test_every_size_and_content_gives_finite_flow_of_bounded_length(profile, shape, kind):
-    found = flow(made.hard_case(kind, *shape), profile=profile)
-    assert found.shape == (1, 2, *shape)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(shape, marks=[pytest.mark.slow] if min(shape) > 100 else [])
+        for shape in made.ODD_SIZES
+    ],
+    ids=str,
+)
+def test_every_size_and_content_gives_finite_flow_of_bounded_length(profile, shape):
+    pairs = [made.hard_case(kind, *shape) for kind in made.HARD_CASES]
+    found = solve(pairs, profile=profile)  # none depends on the others, as is seen below
+    assert found.shape == (len(pairs), 2, *shape)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 3 * max(shape) + 50
 
@@ -222,7 +239,7 @@ def mixed_pairs(shape=(34, 45)):
 BATCHED = [
     {"profile": "fast"},
     {"profile": "accurate", **SHORT},
-    {"profile": "opencv", "warps": 2},
+    {"profile": "opencv", "warps": 2, "outer_iterations": 2, "nscales": 2},
     {"profile": "opencv", "epsilon": 0.1, "inner_iterations": 7},
 ]
 
@@ -237,7 +254,7 @@ def test_a_field_does_not_depend_on_the_other_pairs_of_its_batch_nor_on_their_or
 
 
 @pytest.mark.parametrize("options", BATCHED, ids=str)
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [1, 3])
 def test_stacks_have_the_flow_of_their_pairs_by_themselves(options, step):
     lengths = [5, 1, 4, 2]
     stacks = [
@@ -255,15 +272,9 @@ def test_stacks_have_the_flow_of_their_pairs_by_themselves(options, step):
 
 def test_a_call_is_a_batch_of_one_stack():
     gray = made.moving_scene(4, 30, 40, 1.1, 0.3)
-    result = _devices.flow_of(tvl1_torch.create(**SHORT), gray, "cpu")
-    assert isinstance(result, FlowStack)
+    result = batched.create(**SHORT).flow_on("cpu", gray)
     assert result.data.dtype == np.float32
     np.testing.assert_array_equal(result.data, solve([gray], **SHORT))
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_two_frames_have_no_field(count):
-    assert flow(np.zeros((count, 20, 30), np.uint8)).shape == (0, 2, 20, 30)
 
 
 # The stop test
@@ -291,25 +302,6 @@ def test_each_pair_of_a_batch_stops_where_it_does_on_one_core(epsilon):
     options = {"profile": "opencv", "nscales": 1, "warps": 1, "epsilon": epsilon}
     options |= {"inner_iterations": 60, "outer_iterations": 1}
     pairs = mixed_pairs()
-    expected = np.concatenate([tvl1.create(**options)(pair).data for pair in pairs])
+    expected = np.concatenate([cpu.create(**options)(pair).data for pair in pairs])
     difference = np.abs(solve(pairs, **options) - expected)
     assert np.quantile(difference, 0.95, axis=(1, 2, 3)).max() < 1e-3
-
-
-# What a user sees
-
-
-def test_it_takes_the_first_gpu_or_else_the_processor():
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    assert tvl1_torch.devices()[: len(gpus) + 1] == [*gpus, "cpu"]
-
-
-def test_its_version_names_the_library_that_computes():
-    assert tvl1_torch.create().version == f"1, PyTorch {torch.__version__.partition('+')[0]}"
-
-
-@every_profile
-def test_its_options_are_those_of_the_form_for_one_core_but_for_exactness(profile):
-    values = dataclasses.asdict(tvl1.create(profile=profile))
-    del values["exact"]
-    assert dataclasses.asdict(tvl1_torch.create(profile=profile)) == values

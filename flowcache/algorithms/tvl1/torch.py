@@ -1,8 +1,8 @@
-"""TV-L1 for a batch of pairs in PyTorch's own operations, on any device that PyTorch has.
+"""TV-L1 for a batch of pairs in PyTorch's own operations, on any device of PyTorch.
 
-The method and its sources are those of `tvl1`, and so are the options, but for OpenCV's own order of
+The method and its sources are those of `cpu.py`, and so are the options, but for OpenCV's order of
 rounding: the flow is the same to a tenth of a pixel nearly everywhere. This is the readable form for
-devices with many cores; `tvl1_triton` computes the same in far fewer passes over the memory.
+devices with many cores; `triton` computes the same in far fewer passes over the memory.
 """
 
 from collections.abc import Sequence
@@ -12,30 +12,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from flowcache.algorithms import _devices
-from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
-from flowcache.algorithms._tvl1_options import Options
+from flowcache.algorithms._batched.session import pytorch_devices, pytorch_version
+from flowcache.algorithms.tvl1.median_network import median_network
+from flowcache.algorithms.tvl1.options import SMALLEST_GRADIENT, Options
+from flowcache.algorithms.tvl1.pyramid import BatchedTVL1, gradient, solve_batch
 
-_EPSILON = torch.finfo(torch.float32).eps
+_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVL1Torch(_devices.InPyTorch, Options):
-    """Duality-based TV-L1 in PyTorch. Its options are `Options`."""
+class TVL1Torch(BatchedTVL1):
+    """Duality-based TV-L1 in PyTorch."""
+
+    @property
+    def version(self) -> str:
+        """Our program's and PyTorch's."""
+        return f"{_VERSION}, {pytorch_version()}"
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
-        return coarse_to_fine(self, stacks, step, level)
+        return solve_batch(self, stacks, step, solve_level)
 
 
 create = TVL1Torch
-devices = _devices.devices
+devices = pytorch_devices
 
 
-def level(
+def solve_level(
     options: Options, image0: Tensor, image1: Tensor, damping: Tensor, start: Tensor
 ) -> Tensor:
-    """See `_tvl1_batched.Level`."""
+    """See `pyramid.SolveLevel`."""
     u, p = start, start.new_zeros(len(start), 2, 2, *start.shape[2:])  # p: pair, component, axis
     moving = torch.stack([image1, *gradient(image1, options.derivative)], 1)
     for _ in range(options.warps):
@@ -70,7 +76,7 @@ def relaxed(
     """What u and p are after the medians and iterations of one warp."""
     o = options
     squared = (grad * grad).sum(1)
-    inverse = torch.where(squared > _EPSILON, 1 / squared, 0)
+    inverse = torch.where(squared > SMALLEST_GRADIENT, 1 / squared, 0)
     stop = o.epsilon**2 * rho[0].numel()
     active = torch.ones(len(u), dtype=torch.bool, device=u.device)  # (P,): not converged yet
     for _ in range(o.outer_iterations):

@@ -1,17 +1,17 @@
-"""Farnebäck, "Two-Frame Motion Estimation Based on Polynomial Expansion", SCIA 2003."""
+"""Farnebäck's method as OpenCV computes it, on one processor core."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 
-from flowcache.algorithms._farneback_options import Options
+from flowcache.algorithms.farneback.options import Options
 from flowcache.types import FlowStack, UInt8, pairwise_flow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Farneback(Options):
-    """Polynomial expansion as OpenCV computes it. Its options are `Options`."""
+    """Polynomial expansion as OpenCV computes it."""
 
     @property
     def version(self) -> str:

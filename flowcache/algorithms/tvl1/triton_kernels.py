@@ -1,4 +1,4 @@
-"""The kernels of `tvl1_triton`: what happens within a level, with few passes over the memory.
+"""The kernels of `triton.py`: what happens within a level, with few passes over the memory.
 
 Fields lie one after the other, each H × W float32, all of a pair's together: u (P, 2, H, W),
 p (P, 4, H, W) as p11 p12 p21 p22, and what a warp leaves, (P, 3, H, W) as ρ's constant part and ∇I₁.
@@ -7,6 +7,8 @@ Iterations read one side of u and p and write the other, since tiles read beyond
 
 import triton
 import triton.language as tl
+
+from flowcache.algorithms.tvl1.options import SMALLEST_GRADIENT
 
 # An iteration reads one pixel to each side, so a tile loses a rim of one pixel with each.
 DEPTH = 4
@@ -17,7 +19,7 @@ ROWS, COLUMNS = 32, 64
 # What `schedule` knows of each pair: int32 (P, 4).
 TODO, DONE, U_SIDE, P_SIDE = (tl.constexpr(i) for i in range(4))
 
-_EPSILON = tl.constexpr(1.1920929e-07)
+_SMALLEST_GRADIENT = tl.constexpr(SMALLEST_GRADIENT)
 
 
 # Numbers that change from level to level and from launch to launch: each kernel is compiled once for all.
@@ -112,7 +114,7 @@ def _iteration(
     u1, u2, p11, p12, p21, p22, rho, gx, gy, inverse, damping, has_right, has_below,
     left, right, above, below, bound, theta, ascent,
 ):  # fmt: skip
-    """One iteration of u and p, see `tvl1_torch.relaxed`, wherever all neighbours are in the tile."""
+    """One iteration of u and p, see `torch.relaxed`, wherever all neighbours are in the tile."""
     k = tl.minimum(tl.maximum(-(rho + gx * u1 + gy * u2) * inverse, -bound), bound)
     u1 += k * gx + theta * (p11 - tl.gather(p11, left, 1) + p12 - tl.gather(p12, above, 0))
     u2 += k * gy + theta * (p21 - tl.gather(p21, left, 1) + p22 - tl.gather(p22, above, 0))
@@ -176,7 +178,7 @@ def iterate(
     gx = tl.load(source + size, inside, 0.0)
     gy = tl.load(source + 2 * size, inside, 0.0)
     squared = gx * gx + gy * gy
-    known = squared > _EPSILON
+    known = squared > _SMALLEST_GRADIENT
     inverse = tl.where(known, 1.0 / tl.where(known, squared, 1.0), 0.0)
     damp = tl.load(damping + pair * size + at, inside, 0.0)
     source = u + (u_side * pairs + pair) * 2 * size + at

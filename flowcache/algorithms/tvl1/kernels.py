@@ -1,4 +1,4 @@
-"""The loops of TV-L1 over pixels, compiled. `tvl1` says in which order they run, and why.
+"""The loops of TV-L1 over pixels, compiled. `cpu.py` says in which order they run, and why.
 
 A *field* is float32 (H, W) inside a frame of spare numbers, stored as one row of memory: a row above,
 one below, and to the right of each row as many columns as fill up its last vector of 16, one at least.
@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from flowcache.algorithms.tvl1.options import SMALLEST_GRADIENT
 from flowcache.compiled import compiled
 from flowcache.types import Float32
 
@@ -21,7 +22,7 @@ U1, U2, P11, P12, P21, P22, RHO, GX, GY, GRAD, ASCENT, DAMPING, CHANGE = range(1
 FRAME = (3, 4)  # zeros before and after an image, for the cubic taps that fall outside of it
 
 _I, _F, _D = np.uintp, np.float32, np.float64
-_EPSILON = np.finfo(np.float32).eps
+_SMALLEST_GRADIENT = np.float32(SMALLEST_GRADIENT)
 
 
 @compiled()
@@ -101,12 +102,32 @@ def _taps_of_row(
         weights[4, k], weights[5, k], weights[6, k], weights[7, k] = _cubic(ty - y0)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _weighted_taps(_: Any, image: Any, start: Any, line: Any, along_x: Any, along_y: Any) -> Any:
-    """The sums over 4 × 4 taps of the first three of four interleaved numbers.
+@compiled()
+def weighted_taps(image: Any, start: Any, line: Any, along_x: Any, along_y: Any) -> Any:
+    """The sums over 4 × 4 taps of the first three of four interleaved numbers."""
+    value, gx, gy = _F(0), _F(0), _F(0)
+    for j in range(4):
+        at = start + line * j
+        row_value, row_gx, row_gy = _F(0), _F(0), _F(0)
+        for i in range(4):
+            tap = at + 4 * i
+            row_value += image[tap] * along_x[i]
+            row_gx += image[tap + 1] * along_x[i]
+            row_gy += image[tap + 2] * along_x[i]
+        value += row_value * along_y[j]
+        gx += row_gx * along_y[j]
+        gy += row_gy * along_y[j]
+    return value, gx, gy
 
-    Numba does not see that the four lie side by side: written as vectors of four this takes half the
-    time. The vectors are LLVM's, which every processor has instructions for.
+
+@intrinsic  # type: ignore[untyped-decorator]
+def weighted_taps_in_vectors(
+    _: Any, image: Any, start: Any, line: Any, along_x: Any, along_y: Any
+) -> Any:
+    """The same in vectors of four numbers, to the last bit, in half the time.
+
+    Numba does not see that the four lie side by side. The vectors are LLVM's, which every processor has
+    instructions for.
     """
     three = types.UniTuple(types.float32, 3)  # type: ignore[no-untyped-call]
     signature = three(image, start, line, along_x, along_y)
@@ -140,8 +161,7 @@ def _weighted_taps(_: Any, image: Any, start: Any, line: Any, along_x: Any, alon
     return signature, generate
 
 
-@compiled("void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int32[::1])")
-def warp(image: Any, fields: Any, weights: Any, starts: Any) -> None:
+def _warp(image: Any, fields: Any, weights: Any, starts: Any) -> None:
     """Sample `interleave`'s image at x + u: I, ∂I/∂x, ∂I/∂y → RHO, GX, GY.
 
     Cubic convolution (Keys 1981) with A = −0.75, as OpenCV has it; outside of the image all is zero.
@@ -156,13 +176,23 @@ def warp(image: Any, fields: Any, weights: Any, starts: Any) -> None:
         _taps_of_row(y, row, height, width, u1, u2, weights, starts)
         for x in range(width):
             i, k = _I(row + x), _I(x)
-            value[i], gx[i], gy[i] = _weighted_taps(  # type: ignore[call-arg]
+            value[i], gx[i], gy[i] = _taps(
                 flat,
                 np.int64(starts[k]),
                 np.int64(line),
                 (weights[0, k], weights[1, k], weights[2, k], weights[3, k]),
                 (weights[4, k], weights[5, k], weights[6, k], weights[7, k]),
             )
+
+
+_WARP = "void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int32[::1])"
+# The vectors are written in the language of one compiler, which changes between its versions.
+_taps: Any = weighted_taps_in_vectors
+try:
+    warp = compiled(_WARP)(_warp)
+except Exception:
+    _taps = weighted_taps
+    warp = compiled(_WARP)(_warp)
 
 
 @compiled("void(float32[:, ::1], float32[:, ::1])")
@@ -190,7 +220,7 @@ def linearise(image: Any, fields: Any) -> None:
 @compiled()
 def _threshold(residual: Any, grad: Any, bound: Any) -> Any:
     """The k of v = u + k ∇I₁ (Zach et al., Eq. 15); `bound` is λθ."""
-    k = -residual / grad if grad > _EPSILON else _F(0)
+    k = -residual / grad if grad > _SMALLEST_GRADIENT else _F(0)
     limit = bound * grad
     return bound if residual < -limit else (-bound if residual > limit else k)
 

@@ -1,9 +1,9 @@
 """TV-L1 for a batch of pairs on a GPU, in kernels that keep several iterations on the chip.
 
-The method, its sources and its options are those of `tvl1_torch`, and the flow is the same up to
-rounding. An iteration does little arithmetic on many numbers, so one pass over the memory for each, or
-several, leaves the processors waiting. Here a tile with a rim is loaded once, some iterations are done on
-it, each of which makes the rim's outermost pixels wrong, and what is still right is stored.
+The method, its sources and its options are those of `torch.py`, and the flow is the same up to rounding.
+An iteration does little arithmetic on many numbers, so one pass over the memory for each, or several,
+leaves the processors waiting. Here a tile with a rim is loaded once, and some iterations are done on it.
+Each makes the outermost pixels of the rim wrong, and what is still right at the end is stored.
 
 Triton comes with PyTorch's CUDA and ROCm builds.
 """
@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowcache.algorithms import _devices
-from flowcache.algorithms._tvl1_batched import coarse_to_fine, gradient, median_network
-from flowcache.algorithms._tvl1_options import Options
+from flowcache.algorithms._batched.session import flow_of, gpus
+from flowcache.algorithms.tvl1.median_network import median_network
+from flowcache.algorithms.tvl1.options import Options
+from flowcache.algorithms.tvl1.pyramid import BatchedTVL1, gradient, solve_batch
 from flowcache.errors import UserError
 from flowcache.types import FlowStack, UInt8
 
+_VERSION = 1
 _OLDEST_TRITON = (3, 4)  # comes with PyTorch 2.8
 _BLOCK = 256  # pixels of one program, where a pixel is computed from what was there before
 # Said, because what Triton does by itself changes with its version.
@@ -28,30 +30,34 @@ _COMPILED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVL1Triton(_devices.InPyTorch, Options):
-    """Duality-based TV-L1 in Triton. Its options are `Options`."""
+class TVL1Triton(BatchedTVL1):
+    """Duality-based TV-L1 in Triton."""
 
     @property
     def version(self) -> str:
-        """Our program's, and Triton's. UserError where it is not installed."""
-        installed = _triton_version()
+        """Our program's, and Triton's. Raises UserError where it is not installed."""
+        installed = triton_version()
         if not installed:
             raise UserError(
-                "tvl1_triton needs Triton, which comes with PyTorch's CUDA and ROCm builds: install "
-                "such a build, or use tvl1"
+                "tvl1's backend triton needs Triton, which comes with PyTorch's CUDA and ROCm builds: "
+                "install such a build, or use another backend",
+                "backend",
             )
-        return f"1, Triton {installed}"
+        return f"{_VERSION}, Triton {installed}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields, any size. UserError where there is no GPU."""
+        """uint8 (T, H, W) → T − 1 fields, any size. Raises UserError where there is no GPU."""
         found = devices()
         if not found:
-            raise UserError("tvl1_triton needs a GPU that PyTorch can use: use tvl1")
-        return _devices.flow_of(self, gray, found[0])
+            raise UserError(
+                "tvl1's backend triton needs a GPU that PyTorch can use: use another backend",
+                "backend",
+            )
+        return flow_of(self, gray, found[0])
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
-        return coarse_to_fine(self, stacks, step, level)
+        return solve_batch(self, stacks, step, solve_level)
 
 
 create = TVL1Triton
@@ -59,11 +65,11 @@ create = TVL1Triton
 
 def devices() -> list[str]:
     """Where it can run here: on GPUs, by a Triton that has all of the language that is needed."""
-    found = _devices.gpus()
-    return found if found and _number(_triton_version()) >= _OLDEST_TRITON else []
+    found = gpus()
+    return found if found and _number(triton_version()) >= _OLDEST_TRITON else []
 
 
-def _triton_version() -> str:
+def triton_version() -> str:
     """Empty where it is not installed. Its distribution has one name with CUDA and others with ROCm."""
     try:
         import triton
@@ -76,10 +82,10 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
-def level(
+def solve_level(
     options: Options, image0: Tensor, image1: Tensor, damping: Tensor, start: Tensor
 ) -> Tensor:
-    """See `_tvl1_batched.Level`."""
+    """See `pyramid.SolveLevel`."""
     moving = torch.stack([image1, *gradient(image1, options.derivative)], 1)
     return _Level(options, moving, image0.contiguous(), damping.contiguous(), start).flow()
 
@@ -90,7 +96,7 @@ class _Level:
     def __init__(
         self, options: Options, moving: Tensor, fixed: Tensor, damping: Tensor, start: Tensor
     ) -> None:
-        from flowcache.algorithms import _tvl1_triton_kernels as kernels
+        from flowcache.algorithms.tvl1 import triton_kernels as kernels
 
         self.options, self.kernels = options, kernels
         self.moving, self.fixed, self.damping = moving, fixed, damping

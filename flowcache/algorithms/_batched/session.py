@@ -1,4 +1,4 @@
-"""What the algorithms that run on PyTorch's devices share: which there are, and how one is kept busy."""
+"""How PyTorch's devices are found, and how one is kept busy with batches of pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from flowcache.errors import UserError
-from flowcache.types import Codes, FlowStack, Quantizing, UInt8, require_gray
+from flowcache.quantize import Quantizer
+from flowcache.types import Codes, FlowStack, UInt8, require_gray
 
 # Of all pairs that are computed at once: 192 of 340x256 fill any GPU, and 6 a processor's cache.
 _PIXELS_ON_GPU, _PIXELS_ON_CPU = 192 * 340 * 256, 6 * 340 * 256
 _MOST_PAIRS = 4096  # however small the frames are: a GPU counts its programs to 65535 along an axis
 
 
-class Solver(Protocol):
-    """An algorithm for a device."""
+class BatchSolver(Protocol):
+    """A method that computes flow for many pairs at once."""
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
@@ -26,65 +27,83 @@ class Solver(Protocol):
 
 
 def gpus() -> list[str]:
-    """Which GPUs PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
+    """The GPUs that PyTorch can use here, CUDA's or ROCm's, as cuda:0."""
     # A driver that is too old for this PyTorch is counted all the same.
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [f"cuda:{i}" for i in range(count)]
 
 
-def devices() -> list[str]:
-    """Where PyTorch's own operations run here; the first is taken where none is named.
+def pytorch_devices() -> list[str]:
+    """Where PyTorch's own operations run here. The first is taken where none is named.
 
     A Mac's GPU comes last: it has to be asked for.
     """
     return [*gpus(), "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
-def flow_of(solver: Solver, gray: UInt8, device: str) -> FlowStack:
-    """uint8 (T, H, W) → T − 1 fields."""
+def pytorch_version() -> str:
+    """PyTorch's version, without the device that it was built for."""
+    return f"PyTorch {torch.__version__.partition('+')[0]}"
+
+
+def flow_of(solver: BatchSolver, gray: UInt8, device: str) -> FlowStack:
+    """uint8 (T, H, W) → T − 1 fields, computed on one device, as many at once as it has room for."""
     require_gray(gray)
     t, h, w = gray.shape
     if t < 2 or h * w == 0:
         return FlowStack(np.zeros((max(t - 1, 0), 2, h, w), np.float32))
     with torch.inference_mode(), _current(torch.device(device)):
-        flow = solver.solve([torch.from_numpy(gray.copy()).to(device)], 1)
-    return FlowStack(flow.cpu().numpy())
+        parts = [
+            solver.solve([part.to(device) for part in batch], 1).cpu()
+            for batch in batches([torch.from_numpy(gray.copy())], 1, room_for(device, h, w))
+        ]
+    return FlowStack(torch.cat(parts).numpy())
 
 
-class InPyTorch:
-    """What the algorithms share that run on PyTorch's devices and have `solve`."""
+def room_for(device: str, height: int, width: int, pixels: int | None = None) -> int:
+    """How many pairs of frames of this size a device computes at once."""
+    if pixels is None:
+        pixels = _PIXELS_ON_GPU if device.startswith("cuda") else _PIXELS_ON_CPU
+    return min(max(1, pixels // (height * width)), _MOST_PAIRS)
 
-    @property
-    def version(self) -> str:
-        """Our program's and PyTorch's, without the device that it was built for."""
-        return f"1, PyTorch {torch.__version__.partition('+')[0]}"
 
-    def __call__(self: Solver, gray: UInt8) -> FlowStack:
-        """uint8 (T, H, W) → T − 1 fields, any size, on the first of `devices`."""
-        return flow_of(self, gray, devices()[0])
+class BatchedInPyTorch:
+    """What every algorithm shares that runs on PyTorch's devices and has `solve`."""
+
+    def __call__(self: BatchSolver, gray: UInt8) -> FlowStack:
+        """uint8 (T, H, W) → T − 1 fields, any size, on the first of `pytorch_devices`."""
+        return flow_of(self, gray, pytorch_devices()[0])
+
+    def flow_on(self: BatchSolver, device: str, gray: UInt8) -> FlowStack:
+        """uint8 (T, H, W) → T − 1 fields, any size, on a device that is named."""
+        return flow_of(self, gray, device)
 
     def on(
-        self: Solver, device: str, quantizer: Quantizing, note: Callable[[str], None]
+        self: BatchSolver, device: str, quantizer: Quantizer, on_note: Callable[[str], None]
     ) -> "DeviceSession":
-        """The algorithm at work on one device; see `flowcache.types.DeviceAlgorithm`."""
-        return DeviceSession(self, device, quantizer, note)
+        """The algorithm at work on one device; see `contract.BatchedAlgorithm`."""
+        return DeviceSession(self, device, quantizer, on_note)
 
 
 class DeviceSession:
-    """A `flowcache.types.Session` for any solver.
+    """A `contract.Session` for any solver.
 
-    Frames are read from page-locked memory, and codes are written to such, by copies that go on while
-    another batch is computed: batches take turns on two streams. Where the device's memory does not
-    suffice, batches are halved from then on.
+    Frames are read from page-locked memory, and codes are written to page-locked memory. The copies go
+    on while another batch is computed, because batches take turns on two streams. Where the device's
+    memory does not suffice, batches are halved from then on.
     """
 
     def __init__(
-        self, solver: Solver, device: str, quantizer: Quantizing, note: Callable[[str], None]
+        self,
+        solver: BatchSolver,
+        device: str,
+        quantizer: Quantizer,
+        on_note: Callable[[str], None],
     ) -> None:
-        self._solver, self._quantizer, self._note = solver, quantizer, note
+        self._solver, self._quantizer, self._on_note = solver, quantizer, on_note
         self._device = torch.device(device)
         self._on_gpu = self._device.type == "cuda"
-        self._pixels = _PIXELS_ON_GPU if self._on_gpu else _PIXELS_ON_CPU
+        self._pixels: int | None = None  # as many as usual, until the memory does not suffice
         new_stream: Any = torch.cuda.Stream
         self._streams = cycle(
             [new_stream(self._device) for _ in range(2)] if self._on_gpu else [None]
@@ -96,12 +115,12 @@ class DeviceSession:
 
     def room(self, height: int, width: int) -> int:
         """How many pairs of frames of this size are computed at once."""
-        return min(max(1, self._pixels // (height * width)), _MOST_PAIRS)
+        return room_for(str(self._device), height, width, self._pixels)
 
     def start(
         self, stacks: Sequence[Tensor], step: int
     ) -> Callable[[], list[tuple[Codes, int] | str]]:
-        """See `flowcache.types.Session`. UserError where not even one pair fits the device."""
+        """See `contract.Session`. UserError where not even one pair fits the device."""
         stream = next(self._streams)
         with torch.inference_mode(), _current(self._device), _using(stream):
             codes, saturated, valid = (self._to_host(t) for t in self._solve(stacks, step))
@@ -147,12 +166,13 @@ class DeviceSession:
         size = f"{width}x{height}"
         if room == 1:
             raise UserError(
-                f"{self._device} has too little memory for frames of {size}: use a smaller --size, or "
-                "--device cpu"
+                f"{self._device} has too little memory for frames of {size}: use a smaller size, or "
+                "the device cpu",
+                "size",
             )
         self._pixels = room // 2 * height * width
         torch.cuda.empty_cache()
-        self._note(
+        self._on_note(
             f"{self._device}: out of memory with {room} pairs of {size} at once, going on with "
             f"{room // 2}"
         )
@@ -162,14 +182,14 @@ class DeviceSession:
         return host.copy_(values, non_blocking=self._on_gpu)
 
 
-def quantized(flow: Tensor, quantizer: Quantizing) -> tuple[Tensor, Tensor, Tensor]:
+def quantized(flow: Tensor, quantizer: Quantizer) -> tuple[Tensor, Tensor, Tensor]:
     """As `Quantizer.encode`, on the device, and for each field by itself.
 
     Flow (P, 2, H, W) → codes of that shape, how many of each field's saturated, and whether it is all
-    numbers.
+    numbers. Nothing waits for the device.
     """
     levels = quantizer.levels
-    scaled = (flow * float(np.float32(1 / quantizer.step))).round_()
+    scaled = quantizer.rounded(flow)
     saturated = (scaled.abs() > levels).flatten(1).sum(1)
     valid = ~scaled.isnan().flatten(1).any(1)
     dtype = torch.int8 if quantizer.dtype == np.int8 else torch.int16

@@ -9,7 +9,7 @@ parameters follow Sánchez, Meinhardt-Llopis, Facciolo, "TV-L1 Optical Flow Esti
 OpenCV. The medians between the iterations, and the removal of what light changes, are from Wedel, Pock,
 Zach, Bischof, Cremers, "An Improved Algorithm for TV-L1 Optical Flow", 2009.
 
-This file is the order of the steps; `_tvl1_kernels` holds the loops over pixels.
+This file is the order of the steps for one processor core; `kernels` holds the loops over pixels.
 """
 
 from collections.abc import Callable
@@ -19,32 +19,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flowcache.algorithms._tvl1_options import FROM_PROFILE, LOCAL_MEAN, WIDEST_EDGE, Options
+from flowcache.algorithms._coarse_to_fine import coarse_to_fine
+from flowcache.algorithms.tvl1.options import LOCAL_MEAN, WIDEST_EDGE, Options
 from flowcache.types import Float32, FlowStack, UInt8, require_gray
 
+_VERSION = 1
 _cv: Any = cv2  # its type stubs have no arrays of float32
+_Images = tuple[Float32, Float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TVL1(Options):
-    """Duality-based TV-L1 on one processor core. Its options are `Options` and one more.
-
-    exact: take OpenCV's interpolation and its order of rounding, at half the speed. The profile
-        `opencv` does, and then the flow is OpenCV's bit for bit.
-    """
-
-    exact: bool = FROM_PROFILE
-
-    def __post_init__(self) -> None:
-        """Fill in the profile's values; ValueError for one that cannot be."""
-        super().__post_init__()
-        if self.exact is None:
-            object.__setattr__(self, "exact", self.profile == "opencv")
+    """Duality-based TV-L1 on one processor core."""
 
     @property
     def version(self) -> str:
         """Our program's, and OpenCV's, which resizes and takes the medians."""
-        return f"1, OpenCV {cv2.__version__}"
+        return f"{_VERSION}, OpenCV {cv2.__version__}"
 
     def __call__(self, gray: UInt8) -> FlowStack:
         """uint8 (T, H, W) → T − 1 fields; any size."""
@@ -56,7 +47,7 @@ class TVL1(Options):
             first = solver.pyramid(gray[0])
             for i in range(t - 1):
                 second = solver.pyramid(gray[i + 1])
-                data[i] = solver.coarse_to_fine(first, second)
+                data[i] = coarse_to_fine(list(zip(first, second, strict=True)), solver)
                 first = second
         return FlowStack(data)
 
@@ -68,7 +59,7 @@ class _Solver:
     """The method for frames of one size; the memory is shared by all levels of all pairs."""
 
     def __init__(self, options: TVL1, height: int, width: int) -> None:
-        from flowcache.algorithms import _tvl1_kernels as kernels  # compiles them, the first time
+        from flowcache.algorithms.tvl1 import kernels  # compiles them, the first time
 
         self.options, self.kernels = options, kernels
         self.room = kernels.memory(height, width)
@@ -91,19 +82,19 @@ class _Solver:
             for level in levels
         ]
 
-    def coarse_to_fine(self, first: list[Float32], second: list[Float32]) -> Float32:
-        """The flow at full size, (2, H, W), in memory that the next call overwrites."""
-        coarsest, *finer = zip(reversed(first), reversed(second), strict=True)
-        flow = self.level(*coarsest, np.zeros((2, *first[-1].shape), np.float32))
-        for image0, image1 in finer:
-            height, width = image0.shape
-            larger = [_cv.resize(component, (width, height)) for component in flow]
-            start = [_cv.multiply(component, 1 / self.options.scale_step) for component in larger]
-            flow = self.level(image0, image1, np.array(start))
-        return flow
+    def begin(self, images: _Images) -> Float32:
+        """No motion, (2, H, W)."""
+        return np.zeros((2, *images[0].shape), np.float32)
 
-    def level(self, image0: Float32, image1: Float32, start: Float32) -> Float32:
-        """The flow between two images of one size, (2, H, W), beginning from another."""
+    def enlarge(self, flow: Float32, images: _Images) -> Float32:
+        """The flow of the coarser level at the size of these images, (2, H, W)."""
+        height, width = images[0].shape
+        larger = [_cv.resize(component, (width, height)) for component in flow]
+        return np.array([_cv.multiply(c, 1 / self.options.scale_step) for c in larger])
+
+    def solve(self, images: _Images, start: Float32) -> Float32:
+        """The flow between two images of one size, in memory that the next call overwrites."""
+        image0, image1 = images
         o, k = self.options, self.kernels
         height, width = image0.shape
         fields = k.fields(self.room, height, width)

@@ -1,4 +1,4 @@
-"""Farnebäck, "Two-Frame Motion Estimation Based on Polynomial Expansion", SCIA 2003, for devices.
+"""Farnebäck's method for a batch of pairs in PyTorch's own operations, on any device of PyTorch.
 
 The neighbourhood of each pixel is taken for a quadratic, f(x) = xᵀA x + bᵀx + c. A motion d turns b into
 b − 2A d, so A d = Δb, of which d is the least-squares solution over a window. The order of the steps, the
@@ -13,42 +13,78 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowcache.algorithms import _devices
-from flowcache.algorithms._farneback_options import Options
-from flowcache.algorithms._images import filtered, filtered_along, gaussian, pairs, resized
+from flowcache.algorithms._batched.images import (
+    filtered,
+    filtered_along,
+    gaussian,
+    pairs,
+    resized,
+)
+from flowcache.algorithms._batched.session import BatchedInPyTorch, pytorch_devices, pytorch_version
+from flowcache.algorithms._coarse_to_fine import coarse_to_fine
+from flowcache.algorithms.farneback.options import Options
 
+_VERSION = 1
 _SMALLEST_SIDE = 32  # of a pyramid level, pixels
 _BORDER = (0.14, 0.14, 0.4472, 0.4472, 0.4472)  # how far the outermost pixels are trusted
 _REGULAR = 1e-3  # added to the determinant, so that it is never zero
 
 
 @dataclass(frozen=True, kw_only=True)
-class FarnebackTorch(_devices.InPyTorch, Options):
-    """Polynomial expansion in PyTorch. Its options are `Options`."""
+class FarnebackTorch(BatchedInPyTorch, Options):
+    """Polynomial expansion in PyTorch."""
+
+    @property
+    def version(self) -> str:
+        """Our program's and PyTorch's."""
+        return f"{_VERSION}, {pytorch_version()}"
 
     def solve(self, stacks: Sequence[Tensor], step: int) -> Tensor:
         """uint8 stacks (T, H, W) on one device → float32 (P, 2, H, W): each t to t + step of each."""
         frames, lengths = torch.cat(list(stacks)).float(), [len(s) for s in stacks]
-        flow = None
-        for scale in reversed(_scales(self, *frames.shape[1:])):
-            height, width = (round(side * scale) for side in frames.shape[1:])
-            quadratics = torch.stack(expanded(self, smaller(frames, scale, height, width)), 1)
-            first, second = (p.transpose(0, 1) for p in pairs(quadratics, lengths, step))
-            if flow is None:
-                flow = frames.new_zeros(first.shape[1], 2, height, width)
-            else:
-                flow = resized(flow, height, width) / self.pyr_scale
-            for _ in range(self.iterations):
-                flow = displacement(self, equations(first, second, flow))
-        assert flow is not None  # there is always the frames' own size
-        return flow
+        return coarse_to_fine(
+            _scales(self, *frames.shape[1:]), _Solver(self, frames, lengths, step)
+        )
 
 
 create = FarnebackTorch
-devices = _devices.devices
+devices = pytorch_devices
+
+
+class _Solver:
+    """The method for one batch; a level of the pyramid is its scale."""
+
+    def __init__(self, options: Options, frames: Tensor, lengths: Sequence[int], step: int) -> None:
+        self._options, self._frames = options, frames
+        self._lengths, self._step = lengths, step
+
+    def begin(self, scale: float) -> Tensor:
+        """No motion, (P, 2, H, W)."""
+        count = sum(max(length - self._step, 0) for length in self._lengths)
+        return self._frames.new_zeros(count, 2, *self._size(scale))
+
+    def enlarge(self, flow: Tensor, scale: float) -> Tensor:
+        """The flow of the coarser level at the size of this one."""
+        return resized(flow, *self._size(scale)) / self._options.pyr_scale
+
+    def solve(self, scale: float, flow: Tensor) -> Tensor:
+        """All refinements of one level."""
+        images = smaller(self._frames, scale, *self._size(scale))
+        quadratics = torch.stack(expanded(self._options, images), 1)
+        first, second = (
+            part.transpose(0, 1) for part in pairs(quadratics, self._lengths, self._step)
+        )
+        for _ in range(self._options.iterations):
+            flow = displacement(self._options, equations(first, second, flow))
+        return flow
+
+    def _size(self, scale: float) -> tuple[int, int]:
+        height, width = self._frames.shape[1:]
+        return round(height * scale), round(width * scale)
 
 
 def _scales(options: Options, height: int, width: int) -> list[float]:
+    """The scale of each level, that of the frames first."""
     scales = [1.0]
     while len(scales) <= options.levels:
         scale = scales[-1] * options.pyr_scale

@@ -1,7 +1,7 @@
-"""What algorithms do to batches of pictures on a device, float32 (N, H, W) or (…, H, W).
+"""Operations on batches of images on a device, float32 (N, H, W) or (…, H, W).
 
-None of it looks across the pictures of a batch, so that a field does not depend on what it was computed
-with; and none waits for the device, but the first time that a size is met.
+No operation mixes the images of a batch, so a field does not depend on which others it was computed
+with. None waits for the device, except the first time that a size occurs.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def gaussian(sigma: float, radius: int) -> list[float]:
 
 
 def filtered(images: Tensor, weights: Sequence[float], border: str = "replicate") -> Tensor:
-    """Each picture's sums over its neighbours, weighted along x and along y, in one size."""
+    """Each image's sums over its neighbours, weighted along x and along y, in one size."""
     for axis in (images.ndim - 1, images.ndim - 2):
         images = filtered_along(axis, images, weights, border)
     return images
@@ -52,7 +52,7 @@ def filtered_along(
 def resized(images: Tensor, height: int, width: int, scale: float | None = None) -> Tensor:
     """Bilinear, (…, H, W) → (…, height, width); `scale` is the exact factor, by default the sizes'.
 
-    As in OpenCV, pictures that have the size already stay as they are, whatever the factor.
+    As in OpenCV, images that have the size already stay as they are, whatever the factor.
     """
     if images.shape[-2:] == (height, width):
         return images

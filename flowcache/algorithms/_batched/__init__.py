@@ -1,0 +1,1 @@
+"""What the backends share that compute flow for many pairs of frames at once, in PyTorch."""

@@ -1,0 +1,230 @@
+"""A folder of videos → a cache, each video in a child process of its own."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import joblib
+
+from flowcache.atomic import write_csv
+from flowcache.cache.entry import DamagedEntryError, Entry
+from flowcache.cache.info import EntryInfo
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from flowcache.extraction.one import Decoder, Job, extract_video
+from flowcache.extraction.outcome import LOST, Outcome, Summary
+from flowcache.types import FlowAlgorithm
+from flowcache.video.decode import EXTENSIONS, Video
+from flowcache.workers.isolation import Children
+from flowcache.workers.supervisor import DeviceServers, UnusableDeviceError
+
+OnProgress = Callable[[Job, int, int], None]
+
+
+def find_videos(root: Path) -> tuple[list[Path], list[Path]]:
+    """The videos under a folder, sorted, and the other files; hidden ones are in neither.
+
+    Raises UserError where there is no such folder, or no video in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: name the folder that holds the videos", "videos")
+    files = sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(root).parts)
+    )
+    videos = [path for path in files if path.suffix.lower() in EXTENSIONS]
+    if not videos:
+        raise UserError(
+            f"{root} holds no video: files must end in one of {' '.join(sorted(EXTENSIONS))}",
+            "videos",
+        )
+    return videos, [path for path in files if path.suffix.lower() not in EXTENSIONS]
+
+
+def extract_folder(
+    root: Path,
+    cache: FlowCache,
+    *,
+    algorithm: FlowAlgorithm | None = None,
+    devices: Sequence[str] = (),
+    jobs: int = -1,
+    timeout: float = 600.0,
+    keep_partial: bool = False,
+    joblib_backend: str = "threading",
+    scheduler: str | None = None,
+    decode: Decoder = Video,
+    on_progress: OnProgress | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Give every video under `root` an entry in `cache`; what is done already is kept.
+
+    Writes `failures.csv` in the cache's folder, or removes it where nothing failed. A video that is lost
+    with the process of a device is tried once more after all others, when no video is beside it.
+
+    algorithm: that of the cache's recipe, where it is a user's own.
+    devices: what computes the flow, a process each; none: each video's own process.
+    jobs: how many videos at once, as joblib counts: −1 is one for each core.
+    timeout: seconds that a video, or a batch on a device, may go without progress.
+    keep_partial: of a video that breaks, keep what decoded, marked as partial.
+    joblib_backend: where the videos' processes are started from: "threading" is this process.
+    scheduler: the address of a Dask scheduler, whose workers start them instead.
+    on_progress: called with (job, fields done, fields expected), by the "threading" backend only.
+    on_outcome: called at the end of each job, in the order in which they end.
+    on_note: told in words what happens to the devices.
+    """
+    start = time.monotonic()
+    videos, ignored = find_videos(root)
+    todo, clashes = _plan(root.resolve(), [v.resolve() for v in videos], cache)
+    elsewhere = scheduler is not None or joblib_backend != "threading"
+    if devices and elsewhere:
+        raise UnusableDeviceError(
+            f"the videos are processed elsewhere and {', '.join(devices)} is here: use the joblib "
+            "backend threading and no scheduler, or the device cpu",
+            "device",
+        )
+    summary = Summary(ignored=ignored)
+    servers = DeviceServers(cache.recipe, devices, timeout, on_note) if devices else None
+    with (
+        cache.writing(),
+        _joblib_backend(joblib_backend, scheduler),
+        servers or nullcontext(),
+        Children() as children,
+    ):
+        extraction = Extraction(
+            cache.recipe, algorithm, keep_partial, decode, timeout, children, servers,
+            # What is sent elsewhere has to be picklable, and a progress bar in this process is not.
+            None if elsewhere else on_progress,
+        )  # fmt: skip
+        parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
+        done = parallel(joblib.delayed(extraction.run)(job) for job in todo)
+        try:
+            for outcome in chain(clashes, _with_a_second_try(done, extraction)):
+                summary.outcomes.append(outcome)
+                if on_outcome:
+                    on_outcome(outcome)
+        finally:  # before joblib waits for the calls that are under way
+            children.close()
+            if servers:
+                servers.close()
+        _write_failures(cache.root / "failures.csv", summary.failures)
+    summary.seconds = time.monotonic() - start
+    return summary
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What all jobs of an extraction have in common; see `extract_folder`."""
+
+    recipe: Recipe
+    algorithm: FlowAlgorithm | None
+    keep_partial: bool
+    decode: Decoder
+    timeout: float
+    children: Children
+    servers: DeviceServers | None
+    on_progress: OnProgress | None
+
+    def run(self, job: Job) -> Outcome:
+        """One job from beginning to end; raises only where no device works, whatever the video does."""
+        try:
+            if kept := self._still_valid(job):
+                return Outcome(job, "kept", kept.fields, kept.partial)
+            job.entry.unlink(missing_ok=True)
+            info = self._extract(job)
+            return Outcome(job, "done", info.fields, info.partial)
+        except UnusableDeviceError:  # not of this video alone
+            raise
+        except Exception as error:  # one video never stops the others
+            return Outcome.of_error(job, error)
+
+    def _extract(self, job: Job) -> EntryInfo:
+        def report(progress: tuple[int, int]) -> None:
+            if self.on_progress:
+                self.on_progress(job, *progress)
+
+        with self.servers.lend() if self.servers else nullcontext() as address:
+            info: EntryInfo = self.children.run(
+                extract_video,
+                *(job, self.recipe, self.algorithm, self.keep_partial, self.decode, address),
+                timeout=self.timeout,
+                on_report=report,
+            )
+            return info
+
+    def _still_valid(self, job: Job) -> EntryInfo | None:
+        """The entry's info, where it is what this job would write again."""
+        if not job.entry.exists():
+            return None
+        with Entry(job.entry) as entry:
+            try:
+                info = entry.info
+            except DamagedEntryError:
+                return None
+        wanted = info.recipe == self.recipe and (self.keep_partial or not info.partial)
+        return info if wanted and info.source.is_still(job.video) else None
+
+
+def _with_a_second_try(outcomes: Iterator[Outcome], extraction: Extraction) -> Iterator[Outcome]:
+    """Videos that were lost with a device's process are tried again, one at a time, after all others."""
+    lost = []
+    for outcome in outcomes:
+        if outcome.kind == LOST:
+            lost.append(outcome.job)
+        else:
+            yield outcome
+    for job in lost:
+        outcome = extraction.run(job)
+        # With no other video beside it, the device's process ends because of this one.
+        yield replace(outcome, kind="crashed") if outcome.kind == LOST else outcome
+
+
+def _plan(root: Path, videos: Sequence[Path], cache: FlowCache) -> tuple[list[Job], list[Outcome]]:
+    """The jobs, largest file first so that none is left to run alone; and those that clash."""
+    todo: dict[Path, Job] = {}
+    clashes = []
+    for video in videos:
+        relative = video.relative_to(root)
+        entry = cache.path(relative.with_suffix("").as_posix()).resolve()
+        job = Job(video, relative.as_posix(), entry)
+        first = todo.setdefault(entry, job)
+        if first is not job:
+            reason = f"{first.name} has the same name but for its ending: rename one of them"
+            clashes.append(Outcome(job, "failed", reason=reason))
+    return sorted(todo.values(), key=lambda j: -j.video.stat().st_size), clashes
+
+
+@contextmanager
+def _joblib_backend(name: str, scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
+        if name not in joblib.parallel.BACKENDS:
+            known = ", ".join(sorted(map(str, joblib.parallel.BACKENDS)))
+            raise UserError(f"joblib has no backend {name!r}: it has {known}", "joblib_backend")
+        with joblib.parallel_config(backend=name):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError(
+            "Dask is not installed: pip install 'twostream[dask]'", "scheduler"
+        ) from None
+    try:
+        client = Client(scheduler, timeout="10s")  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise UserError(f"no Dask scheduler answers at {scheduler}: {error}", "scheduler") from None
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+def _write_failures(path: Path, failures: Sequence[Outcome]) -> None:
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    rows = [[o.job.name, o.kind, o.reason] for o in failures]
+    write_csv(path, [["video", "kind", "reason"], *rows])
