@@ -42,6 +42,8 @@ def build(module_name: str, name: str, options: Mapping[str, Any]) -> Any:
     for key in given:
         if key not in known:
             raise UserError(_unknown_option(name, key, known), "options")
+        if known[key].annotation is int and not hasattr(given[key], "__index__"):
+            raise UserError(f"{name}: {_public_name(key)}={given[key]!r} must be an int", "options")
     try:
         return factory(**given)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -19,7 +19,7 @@ from flowcache.extraction.many import find_videos
 from flowcache.extraction.one import Job, extract_video
 from flowcache.quantize import Quantizer
 from flowcache.types import Codes, FlowAlgorithm, UInt8
-from flowcache.workers.client import flow_here
+from flowcache.workers.device_client import flow_here
 from gpu.setting import CLIPS, Setting, number, show
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from flowcache.algorithms._requirements import require_at_least
-from flowcache.algorithms._tvl1_parameters import OPENCV_DEFAULTS, check
+from flowcache.algorithms._tvl1_opencv_defaults import OPENCV_DEFAULTS, check
 from flowcache.errors import UserError
 from flowcache.types import FlowStack, UInt8, pairwise_flow, require_gray
 
@@ -71,6 +71,12 @@ class TVL1OpenCV:
                 f"frames of {gray.shape[2]}x{gray.shape[1]} are too small for tvl1_opencv, which "
                 "needs 2 rows: use tvl1, or a larger size",
                 "size",
+            )
+        if self.nscales > 1 and round(self.scale_step * min(gray.shape[1:])) < 1:
+            raise UserError(
+                f"scale_step={self.scale_step} leaves nothing of frames of {gray.shape[2]}x"
+                f"{gray.shape[1]}: use a larger one, or nscales=1",
+                "options",
             )
         # Built for each call: the object cannot be pickled, and once it has seen a small image it
         # keeps that image's number of scales.

@@ -16,9 +16,9 @@ from flowcache.extraction.one import Decoder, one_opencv_thread
 from flowcache.extraction.outcome import Outcome, Summary
 from flowcache.types import FlowAlgorithm, FlowStack, Frames, UInt8
 from flowcache.video.decode import Video
-from flowcache.workers.client import flow_at_step
+from flowcache.workers.device_client import flow_at_step
+from flowcache.workers.device_pool import UnusableDeviceError
 from flowcache.workers.devices import Choice, choose
-from flowcache.workers.supervisor import UnusableDeviceError
 
 
 def optical_flow(

@@ -19,8 +19,8 @@ from flowcache.extraction.one import Decoder, Job, extract_video
 from flowcache.extraction.outcome import LOST, Outcome, Summary
 from flowcache.types import FlowAlgorithm
 from flowcache.video.decode import EXTENSIONS, Video
+from flowcache.workers.device_pool import DevicePool, UnusableDeviceError
 from flowcache.workers.isolation import Children
-from flowcache.workers.supervisor import DeviceServers, UnusableDeviceError
 
 OnProgress = Callable[[Job, int, int], None]
 
@@ -89,15 +89,15 @@ def extract_folder(
             "device",
         )
     summary = Summary(ignored=ignored)
-    servers = DeviceServers(cache.recipe, devices, timeout, on_note) if devices else None
+    pool = DevicePool(cache.recipe, devices, timeout, on_note) if devices else None
     with (
         cache.writing(),
         _joblib_backend(joblib_backend, scheduler),
-        servers or nullcontext(),
+        pool or nullcontext(),
         Children() as children,
     ):
         extraction = Extraction(
-            cache.recipe, algorithm, keep_partial, decode, timeout, children, servers,
+            cache.recipe, algorithm, keep_partial, decode, timeout, children, pool,
             # What is sent elsewhere has to be picklable, and a progress bar in this process is not.
             None if elsewhere else on_progress,
         )  # fmt: skip
@@ -110,8 +110,8 @@ def extract_folder(
                     on_outcome(outcome)
         finally:  # before joblib waits for the calls that are under way
             children.close()
-            if servers:
-                servers.close()
+            if pool:
+                pool.close()
         _write_failures(cache.root / "failures.csv", summary.failures)
     summary.seconds = time.monotonic() - start
     return summary
@@ -127,7 +127,7 @@ class Extraction:
     decode: Decoder
     timeout: float
     children: Children
-    servers: DeviceServers | None
+    device_pool: DevicePool | None
     on_progress: OnProgress | None
 
     def run(self, job: Job) -> Outcome:
@@ -148,7 +148,7 @@ class Extraction:
             if self.on_progress:
                 self.on_progress(job, *progress)
 
-        with self.servers.lend() if self.servers else nullcontext() as address:
+        with self.device_pool.lend() if self.device_pool else nullcontext() as address:
             info: EntryInfo = self.children.run(
                 extract_video,
                 *(job, self.recipe, self.algorithm, self.keep_partial, self.decode, address),

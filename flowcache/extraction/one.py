@@ -15,7 +15,7 @@ from flowcache.cache.writer import write_entry
 from flowcache.errors import UserError
 from flowcache.types import FlowAlgorithm, Frames, UInt8
 from flowcache.video.decode import BrokenVideoError, Video
-from flowcache.workers.client import flow_here, flow_on_device
+from flowcache.workers.device_client import flow_here, flow_on_device
 from flowcache.workers.isolation import Children, CrashedError, Report, TimedOutError
 from flowcache.workers.protocol import Address
 
@@ -58,7 +58,7 @@ def extract_video(
     """Decode one video, compute its flow and write its entry.
 
     algorithm: that of the recipe, where it is a user's own.
-    address: of a device's process, see `workers.server`; without one the flow is computed here.
+    address: of a device's process, see `workers.device_server`; without one the flow is computed here.
     report: is given (fields done, fields expected) after each batch.
 
     Raises BrokenVideoError (unless `keep_partial`) and TooShortError; then there is no entry.

@@ -6,7 +6,7 @@ from pathlib import Path
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, TooShortError
 from flowcache.video.decode import BrokenVideoError
-from flowcache.workers.client import DeviceLostError
+from flowcache.workers.device_client import DeviceLostError
 from flowcache.workers.isolation import CrashedError, TimedOutError
 
 LOST = "lost"

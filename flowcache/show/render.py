@@ -25,7 +25,7 @@ from flowcache.show.files import write_png, write_video
 from flowcache.types import Float32, UInt8
 from flowcache.video.decode import Video
 from flowcache.video.resize import Resize
-from flowcache.workers.client import flow_at_step
+from flowcache.workers.device_client import flow_at_step
 from flowcache.workers.isolation import Children, CrashedError, Report, TimedOutError
 
 OnProgress = Callable[[int, int], None]

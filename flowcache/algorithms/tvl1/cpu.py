@@ -132,7 +132,8 @@ class _Solver:
         )
         # Not cv2.magnitude: its last digit depends on where in memory the numbers lie.
         length = np.sqrt(dx * dx + dy * dy)
-        weight: Float32 = np.exp(self.options.edge_weight * length)
+        with np.errstate(over="ignore"):  # infinity is limited too
+            weight: Float32 = np.exp(self.options.edge_weight * length)
         return np.minimum(weight, WIDEST_EDGE)
 
     def warping(self, image: Float32, fields: Float32, whole: Float32) -> Callable[[], None]:

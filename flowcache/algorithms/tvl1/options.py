@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flowcache.algorithms import _tvl1_parameters
+from flowcache.algorithms import _tvl1_opencv_defaults
 from flowcache.algorithms._requirements import require_at_least
 
 SMALLEST_SIDE = 16  # of a pyramid level, pixels; OpenCV's rule
@@ -17,7 +17,7 @@ WIDEST_EDGE = 50.0  # 1/g at most: without a limit, regions would come apart
 SMALLEST_GRADIENT = float(np.finfo(np.float32).eps)  # of |∇I₁|²; below it a pixel says nothing
 
 _OPENCV: dict[str, Any] = {
-    **_tvl1_parameters.OPENCV_DEFAULTS,
+    **_tvl1_opencv_defaults.OPENCV_DEFAULTS,
     "presmoothing": 0.0,
     "coarse_texture": 0.0,
     "five_point_derivative": False,
@@ -103,7 +103,7 @@ class Options:
         for name, value in PROFILES[self.profile].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        _tvl1_parameters.check(self)
+        _tvl1_opencv_defaults.check(self)
         require_at_least(0, self, "presmoothing", "coarse_texture", "edge_weight")
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.many import extract_folder, find_videos
 from flowcache.types import FlowStack
-from flowcache.workers.client import flow_at_step
+from flowcache.workers.device_client import flow_at_step
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.many import extract_folder
 from flowcache.video.decode import Video
-from flowcache.workers.client import DeviceLostError, flow_on_device
-from flowcache.workers.server import Request, next_batch
-from flowcache.workers.supervisor import DeviceServers, UnusableDeviceError
+from flowcache.workers.device_client import DeviceLostError, flow_on_device
+from flowcache.workers.device_pool import DevicePool, UnusableDeviceError
+from flowcache.workers.device_server import Request, next_batch
 
 QUICK = {"warps": 1, "inner_iterations": 3, "nscales": 2}
 
@@ -165,10 +165,10 @@ def test_a_device_that_cannot_be_used_is_left_out_where_there_are_others(folder,
 
 def test_a_batch_that_takes_too_long_ends_the_devices_process():
     recipe, frames = stubs.RecipeOfSlowDevice(), np.zeros((2, 8, 8), np.uint8)
-    with DeviceServers(recipe, ["slow"], 3.0, print) as servers:
+    with DevicePool(recipe, ["slow"], 3.0, print) as devices:
 
         def ask():
-            with servers.lend() as address:
+            with devices.lend() as address:
                 list(flow_on_device([frames], address, 1, recipe.quantizer))
 
         with pytest.raises(DeviceLostError, match="of slow ended: no progress for 3 s"):
@@ -177,9 +177,9 @@ def test_a_batch_that_takes_too_long_ends_the_devices_process():
 
 def test_a_driver_that_hangs_at_its_start_holds_nothing_for_ever():
     with (
-        DeviceServers(stubs.RecipeOfSlowDevice(), ["hangs"], 2.0, print) as servers,
+        DevicePool(stubs.RecipeOfSlowDevice(), ["hangs"], 2.0, print) as devices,
         pytest.raises(UnusableDeviceError, match="hangs cannot be used: no progress for 2 s"),
-        servers.lend(),
+        devices.lend(),
     ):
         pytest.fail("it answered")
 
@@ -188,26 +188,26 @@ def test_a_device_that_is_starting_holds_no_other_up():
     starting = threading.Event()
 
     def ask():
-        with contextlib.suppress(UnusableDeviceError), servers.lend():
+        with contextlib.suppress(UnusableDeviceError), devices.lend():
             pass
 
     def note(text):
         starting.set()
 
-    with DeviceServers(stubs.RecipeOfSlowDevice(), ["hangs", "slow"], 600.0, note) as servers:
+    with DevicePool(stubs.RecipeOfSlowDevice(), ["hangs", "slow"], 600.0, note) as devices:
         waiting = threading.Thread(target=ask)
         waiting.start()
         assert starting.wait(60)
-        with servers.lend() as address:
+        with devices.lend() as address:
             assert address
     waiting.join(60)
     assert not waiting.is_alive()
 
 
 def test_servers_that_are_closed_start_nothing(quick):
-    with DeviceServers(quick(), ["cpu"], 60.0, print) as servers:
-        servers.close()
-        with pytest.raises(UnusableDeviceError, match="has ended"), servers.lend():
+    with DevicePool(quick(), ["cpu"], 60.0, print) as devices:
+        devices.close()
+        with pytest.raises(UnusableDeviceError, match="has ended"), devices.lend():
             pytest.fail("it was lent")
 
 
@@ -242,12 +242,12 @@ def test_devices_belong_to_this_machine(folder, tmp_path, quick, elsewhere):
 
 def test_videos_are_shared_out_between_the_devices():
     recipe = stubs.RecipeOfSlowDevice()
-    with DeviceServers(recipe, ["slow", "slow too"], 60.0, print) as servers:
-        with servers.lend() as first, servers.lend() as second:
+    with DevicePool(recipe, ["slow", "slow too"], 60.0, print) as devices:
+        with devices.lend() as first, devices.lend() as second:
             assert first != second
-            with servers.lend() as third:
+            with devices.lend() as third:
                 assert third in (first, second)
-        with servers.lend() as again:
+        with devices.lend() as again:
             assert again in (first, second)
 
 

@@ -7,8 +7,8 @@ from typing import Self
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
-from flowcache.workers import protocol, server
-from flowcache.workers.client import DeviceLostError
+from flowcache.workers import device_server, protocol
+from flowcache.workers.device_client import DeviceLostError
 from flowcache.workers.isolation import Child, CrashedError, TimedOutError
 
 _LAST_SECONDS = 30.0  # that a process which hung up may take to end, and to say why
@@ -21,7 +21,7 @@ class UnusableDeviceError(UserError):
     """No device computes, so no video can be done."""
 
 
-class DeviceServers:
+class DevicePool:
     """A process for each device; videos are shared out between them.
 
     A process is started when it is first needed, and again when it has ended. A device that cannot be
@@ -131,7 +131,7 @@ class _DeviceProcess:
         if self._closed:
             raise UnusableDeviceError("the extraction has ended")
         self._ended, self._address, self._child = "", None, Child()
-        self._child.start(server.serve, self._recipe, self.device, self._timeout)
+        self._child.start(device_server.serve, self._recipe, self.device, self._timeout)
         while not self._address and not self._ended:
             self._read(self._timeout)
         if self._ended:
@@ -160,9 +160,9 @@ class _DeviceProcess:
             self._ended = str(value)
         elif kind == protocol.REPORT:
             what, content = value
-            if what == server.READY:
+            if what == device_server.READY:
                 self._address = content
-            elif what == server.FAILED:
+            elif what == device_server.FAILED:
                 self._ended = content
             else:
                 self._on_note(content)

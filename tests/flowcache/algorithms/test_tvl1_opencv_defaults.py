@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from flowcache import algorithms
-from flowcache.algorithms._tvl1_parameters import OPENCV_DEFAULTS
+from flowcache.algorithms._tvl1_opencv_defaults import OPENCV_DEFAULTS
 
 GETTERS = {
     "tau": "getTau",
