@@ -43,7 +43,11 @@ def build(module_name: str, name: str, options: Mapping[str, Any]) -> Any:
         if key not in known:
             raise UserError(_unknown_option(name, key, known), "options")
         if known[key].annotation is int and not hasattr(given[key], "__index__"):
-            raise UserError(f"{name}: {_public_name(key)}={given[key]!r} must be an int", "options")
+            raise UserError(
+                f"{name} cannot be made with these options: {_public_name(key)} must be an integer, "
+                f"not {given[key]!r}",
+                "options",
+            )
     try:
         return factory(**given)
     except (ValueError, TypeError, RuntimeError) as error:

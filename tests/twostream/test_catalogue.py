@@ -106,8 +106,8 @@ def test_frames_seen_by_the_last_map_and_by_the_scores_are_told_apart():
     [
         ("no_such_model", "choose from"),
         ("tiny --option depth=3", "no option 'depth'"),
-        ("--option width=8", "name it"),
-        ("--layers", "needs a model"),
+        ("--option width=8", "name the model"),
+        ("--layers", "layers are those of a model"),
         ("videomae --crop 100", "multiple of 16"),
     ],
 )

@@ -107,7 +107,9 @@ def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name):
 @pytest.mark.parametrize(
     ("name", "stream"),
     [
-        pytest.param(n, s, marks=[pytest.mark.slow] * (n in LARGE and s == "temporal"))
+        pytest.param(
+            n, s, marks=[pytest.mark.slow] * (n in LARGE and (s == "temporal" or n != "c3d"))
+        )
         for n in NAMES
         for s in sorted(STREAMS)
     ],
@@ -204,9 +206,13 @@ def test_a_stack_folds_to_x1_y1_x2_y2(name):
 
 @pytest.mark.parametrize(
     "name",
-    # Three have r3d's block, which the processor emulates slowly; c3d and slow_fusion stay quick.
+    # The processor emulates 3-D convolutions slowly; slow_fusion and i3d stay quick.
     [
-        pytest.param(n, marks=[pytest.mark.slow] * (n in ("r3d", "mc3", "r2plus1d", "non_local")))
+        pytest.param(
+            n,
+            marks=[pytest.mark.slow]
+            * (n in ("r3d", "mc3", "r2plus1d", "non_local", "c3d", "inflate")),
+        )
         for n in NAMES
     ],
 )

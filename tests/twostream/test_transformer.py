@@ -135,14 +135,14 @@ def test_clips_of_whole_tubelets_are_taken():
     [
         (
             (1, 6, 2, 33, 48),
-            r"16×16 do not fill pictures of 48×33: give a --crop .* multiple of 16",
+            r"16×16 do not fill pictures of 48×33: give a crop .* multiple of 16",
         ),
         (
             (1, 6, 2, 32, 40),
-            r"16×16 do not fill pictures of 40×32: give a --crop .* multiple of 16",
+            r"16×16 do not fill pictures of 40×32: give a crop .* multiple of 16",
         ),
-        ((1, 7, 2, 32, 48), r"3 frames do not fill clips of 7: give a --length .* multiple of 3"),
-        ((1, 1, 2, 32, 48), r"3 frames do not fill clips of 1: give a --length .* multiple of 3"),
+        ((1, 7, 2, 32, 48), r"3 frames do not fill clips of 7: give a length .* multiple of 3"),
+        ((1, 1, 2, 32, 48), r"3 frames do not fill clips of 1: give a length .* multiple of 3"),
     ],
 )
 def test_clips_that_are_cut_through_are_refused_with_the_limit(shape, message):
