@@ -54,8 +54,12 @@ class DeadlyVideo(SmallBatches):
 
 
 def device_processes(parent: psutil.Process) -> list[psutil.Process]:
-    """The children that import PyTorch, which those of videos do not."""
-    return [child for child in parent.children() if imports_torch(child)]
+    """The children of `isolation` that import PyTorch, which those of videos do not."""
+    return [
+        child
+        for child in parent.children()
+        if "serve_calls" in " ".join(child.cmdline()) and imports_torch(child)
+    ]
 
 
 def imports_torch(process: psutil.Process) -> bool:
