@@ -21,11 +21,10 @@ def names(folder: ModuleType) -> list[str]:
 
 def module(folder: ModuleType, name: str) -> ModuleType:
     """One plug-in, imported. Raises UserError for a name that is not there."""
-    kind = folder.__name__.rpartition(".")[2]
     if name not in names(folder):
+        kind = folder.__name__.rpartition(".")[2].removesuffix("s")
         raise UserError(
-            f"{kind} has no {name!r}: choose from {', '.join(names(folder))}",
-            kind.removesuffix("s"),
+            f"there is no {kind} {name!r}: choose from {', '.join(names(folder))}", kind
         )
     return importlib.import_module(f"{folder.__name__}.{name}")
 

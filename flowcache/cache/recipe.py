@@ -90,6 +90,11 @@ class Recipe:
             name, made = algorithm, algorithms.create(algorithm, backend, **(options or {}))
         else:
             made = algorithm
+            if not hasattr(made, "version"):
+                raise UserError(
+                    f"{made!r} has no version, which a cache records: give it one, see FlowAlgorithm",
+                    "algorithm",
+                )
             name, backend = algorithms.name_of(algorithm)
         return cls(
             algorithm=name,

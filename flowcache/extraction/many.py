@@ -69,14 +69,7 @@ def extract_folder(
 
     algorithm: that of the cache's recipe, where it is a user's own.
     devices: what computes the flow, a process each; none: each video's own process.
-    jobs: how many videos at once, as joblib counts: −1 is one for each core.
-    timeout: seconds that a video, or a batch on a device, may go without progress.
-    keep_partial: of a video that breaks, keep what decoded, marked as partial.
-    joblib_backend: where the videos' processes are started from: "threading" is this process.
-    scheduler: the address of a Dask scheduler, whose workers start them instead.
-    on_progress: called with (job, fields done, fields expected), by the "threading" backend only.
-    on_outcome: called at the end of each job, in the order in which they end.
-    on_note: told in words what happens to the devices.
+    The other keywords are those of `flowcache.extract`.
     """
     start = time.monotonic()
     videos, ignored = find_videos(root)

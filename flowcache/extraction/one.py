@@ -16,7 +16,7 @@ from flowcache.errors import UserError
 from flowcache.types import FlowAlgorithm, Frames, UInt8
 from flowcache.video.decode import BrokenVideoError, Video
 from flowcache.workers.device_client import flow_here, flow_on_device
-from flowcache.workers.isolation import Children, CrashedError, Report, TimedOutError
+from flowcache.workers.isolation import Report, run_for_file
 from flowcache.workers.protocol import Address
 
 Decoder = Callable[[Path], AbstractContextManager[Video]]
@@ -110,22 +110,13 @@ def gray_windows(batches: Iterable[Frames], step: int) -> Iterator[UInt8]:
             yield window
 
 
-def extract_isolated(
-    job: Job, recipe: Recipe, timeout: float = 600.0, on_report: Report = lambda _: None
-) -> EntryInfo:
-    """`extract_video` in a child, which a broken video may take along without harm.
-
-    Raises UserError, which names the video, where there is no entry in the end.
-    """
-    with Children() as children:
-        try:
-            given = (job, recipe, None, False, Video, None)
-            info: EntryInfo = children.run(
-                extract_video, *given, timeout=timeout, on_report=on_report
-            )
-        except (UserError, CrashedError, TimedOutError) as error:
-            raise UserError(f"{job.video}: {error}") from error
-        return info
+def extract_isolated(job: Job, recipe: Recipe, on_report: Report | None = None) -> EntryInfo:
+    """`extract_video` in a child. Raises UserError, which names the video, where there is no entry."""
+    defaults = (None, False, Video, None)
+    info: EntryInfo = run_for_file(
+        job.video, extract_video, job, recipe, *defaults, on_report=on_report
+    )
+    return info
 
 
 @contextmanager

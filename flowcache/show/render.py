@@ -26,14 +26,13 @@ from flowcache.types import Float32, UInt8
 from flowcache.video.decode import Video
 from flowcache.video.resize import Resize
 from flowcache.workers.device_client import flow_at_step
-from flowcache.workers.isolation import Children, CrashedError, Report, TimedOutError
+from flowcache.workers.isolation import Report, run_for_file
 
 OnProgress = Callable[[int, int], None]
 
 _SMALLEST_SCALE = 0.5
 _SURVEYED = 64
 _SURVEY_SIDE = 96  # pixels; enough to tell which frames move
-_TIMEOUT = 600.0
 
 
 def show(
@@ -115,16 +114,9 @@ def field_of_video(
 def _show_field_of_video(
     path: Path, output: Path, recipe: Recipe, frame: int | None, on_progress: OnProgress
 ) -> None:
-    with Children() as children:
-        try:
-            rgb, flow = children.run(
-                field_of_video,
-                *(path, recipe, frame),
-                timeout=_TIMEOUT,
-                on_report=lambda progress: on_progress(*progress),
-            )
-        except (UserError, CrashedError, TimedOutError) as error:
-            raise UserError(f"{path}: {error}", getattr(error, "parameter", None)) from error
+    rgb, flow = run_for_file(
+        path, field_of_video, path, recipe, frame, on_report=lambda progress: on_progress(*progress)
+    )
     write_png(output, side_by_side(rgb, flow, _scale([_lengths(flow)])))
 
 

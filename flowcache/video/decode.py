@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Self, SupportsIndex, overload
 
@@ -67,7 +68,7 @@ class Video:
         """Raises BrokenVideoError where the file cannot be opened or holds no video."""
         self.path = Path(path)
         self.size = None
-        self._count: int | None = None
+        self._times: Float64 | None = None
         container, stream = self._open()
         self._unused: _Opened | None = (container, stream)  # for the first decoding
         rate = stream.average_rate or stream.guessed_rate
@@ -109,14 +110,20 @@ class Video:
 
     def __len__(self) -> int:
         """How many frames decode. Raises BrokenVideoError where not all do."""
-        if self._count is None:
-            self._count = sum(1 for _ in self._decoded())
-        return self._count
+        return len(self.times)
+
+    @property
+    def times(self) -> Float64:
+        """Time stamps of all frames, (T,), seconds. Raises BrokenVideoError where not all decode."""
+        if self._times is None:
+            stamps = np.array([_stamp(frame) for frame in self._decoded()])
+            self._times, _ = display_times(stamps, self.rate)
+        return self._times
 
     def __iter__(self) -> Iterator[UInt8]:
         """Each frame, uint8 (H, W, 3), RGB."""
         for frame in self._decoded():
-            yield self._upright(frame, AS_IT_IS)
+            yield _upright(frame, AS_IT_IS)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> UInt8: ...
@@ -129,21 +136,14 @@ class Video:
 
         Raises IndexError for a frame that does not exist, BrokenVideoError where not all decode.
         """
-        wanted = indexing.numbers(key, len(self), "frame")
-        chosen, kept = set(wanted), dict[int, UInt8]()
-        stamps: list[float] = []
-        for number, frame in enumerate(self._decoded()):
-            stamps.append(_stamp(frame))
-            if number in chosen or self.size is None:  # the first tells the size
-                kept[number] = self._upright(frame, AS_IT_IS)
-        if indexing.is_single(key):
-            return kept[wanted[0]]
-        times, _ = display_times(np.array(stamps), self.rate)
+        wanted = np.array(indexing.numbers(key, len(self), "frame"), np.int64)
         width, height = self.size or (0, 0)
         rgb = np.empty((len(wanted), height, width, 3), np.uint8)
-        for position, number in enumerate(wanted):
-            rgb[position] = kept[number]
-        return Frames(rgb, times[wanted])
+        for number, frame in enumerate(islice(self._decoded(), max(wanted, default=-1) + 1)):
+            places = wanted == number
+            if places.any():
+                rgb[places] = _upright(frame, AS_IT_IS)
+        return rgb[0] if indexing.is_single(key) else Frames(rgb, self.times[wanted])
 
     def frames(self, resize: Resize, batch_pixels: int = 1 << 20) -> Iterator[Frames]:
         """All frames, in batches of about `batch_pixels`, so that memory has a bound of its own.
@@ -156,7 +156,7 @@ class Video:
         broken: BrokenVideoError | None = None
         try:
             for frame in self._decoded():
-                rgb.append(self._upright(frame, resize))
+                rgb.append(_upright(frame, resize))
                 times.append(_stamp(frame))
                 if len(rgb) * rgb[0][..., 0].size >= batch_pixels:
                     yield Frames(np.stack(rgb), np.array(times))
@@ -191,6 +191,11 @@ class Video:
                     last = frame.time if frame.time is not None else last
                     if frame.is_corrupt:
                         raise broken("a damaged frame")
+                    size = _swap(frame.width, frame.height, _turns(frame))
+                    if self.size not in (None, size):
+                        change = "{}x{} to {}x{}".format(*(self.size or size), *size)
+                        raise broken(f"the picture changes from {change}")
+                    self.size = size
                     yield frame
                     count += 1
         except (av.FFmpegError, OSError) as error:
@@ -209,22 +214,6 @@ class Video:
             raise broken(
                 f"the file ends early, with {packets} of the {indexed} packets in its index,"
             )
-
-    def _upright(self, frame: av.VideoFrame, resize: Resize) -> UInt8:
-        # FFmpeg's angle is counter-clockwise, as rot90's is; phones only ever turn by quarters.
-        turns = round(frame.rotation / 90) % 4
-        sideways = turns % 2 == 1
-        size = _swap(frame.width, frame.height, sideways)
-        if self.size not in (None, size):
-            raise BrokenVideoError(
-                "the picture changes from {}x{} to {}x{}".format(*(self.size or size), *size)
-            )
-        self.size = size
-        width, height = _swap(*resize.of(*size), sideways)
-        rgb: UInt8 = frame.to_ndarray(  # type: ignore[assignment]
-            format="rgb24", width=width, height=height, interpolation="BICUBIC", threads=1
-        )
-        return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
 def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]:
@@ -255,8 +244,23 @@ def _expected_frames(
     return 0
 
 
-def _swap(width: int, height: int, sideways: bool) -> tuple[int, int]:
-    return (height, width) if sideways else (width, height)
+def _upright(frame: av.VideoFrame, resize: Resize) -> UInt8:
+    turns = _turns(frame)
+    upright = resize.of(*_swap(frame.width, frame.height, turns))
+    width, height = _swap(*upright, turns)
+    rgb: UInt8 = frame.to_ndarray(  # type: ignore[assignment]
+        format="rgb24", width=width, height=height, interpolation="BICUBIC", threads=1
+    )
+    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+
+
+def _turns(frame: av.VideoFrame) -> int:
+    """How many quarter turns, counter-clockwise as FFmpeg's angle and `rot90` are, set it upright."""
+    return round(frame.rotation / 90) % 4  # phones only ever turn by quarters
+
+
+def _swap(width: int, height: int, turns: int) -> tuple[int, int]:
+    return (height, width) if turns % 2 else (width, height)
 
 
 def _reason(error: Exception) -> str:

@@ -23,11 +23,13 @@ from weakref import WeakValueDictionary
 
 import cloudpickle
 
+from flowcache.errors import UserError
 from flowcache.workers import protocol
 
 Report = Callable[[Any], None]
 
 _IDLE_SECONDS = 10.0  # after which a child that nobody uses is ended
+_FILE_SECONDS = 600.0  # that one file may go without progress
 _LAST_SECONDS = 10.0  # that a child which has hung up may take to end by itself
 
 
@@ -133,6 +135,20 @@ class Children:
         self._idle.clear()
         if self._timer:
             self._timer.cancel()
+
+
+def run_for_file(
+    path: Path, function: Callable[..., Any], *args: Any, on_report: Report | None = None
+) -> Any:
+    """`function(*args, report)` in a child that a broken file may take along; see `Children.run`.
+
+    Raises UserError, which names the file, for a UserError of the function and for the child's end.
+    """
+    with Children() as children:
+        try:
+            return children.run(function, *args, timeout=_FILE_SECONDS, on_report=on_report)
+        except (UserError, CrashedError, TimedOutError) as error:
+            raise UserError(f"{path}: {error}", getattr(error, "parameter", None)) from error
 
 
 _elsewhere: WeakValueDictionary[str, Children] = WeakValueDictionary()

@@ -305,6 +305,11 @@ def test_no_entry_is_written_of_what_an_algorithm_must_not_give(folder, tmp_path
     assert list(fc.open_cache(tmp_path / "cache")) == []
 
 
+def test_what_has_no_version_cannot_be_recorded(folder, tmp_path):
+    with pytest.raises(fc.UserError, match="has no version, which a cache records: give it one"):
+        fc.extract(folder, tmp_path / "cache", algorithm=lambda gray: gray, jobs=1)
+
+
 SCRIPT = """
 import sys
 from dataclasses import dataclass

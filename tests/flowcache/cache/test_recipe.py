@@ -178,7 +178,7 @@ def test_another_version_of_the_algorithm_is_a_difference_and_is_refused(recipe)
         ({"bound": float("nan")}, "nan"),
         ({"quantizer_step": float("nan")}, "nan"),
         ({"backend": "abacus"}, "farneback has no backend 'abacus': choose from cpu, torch"),
-        ({"algorithm": "raft"}, "algorithms has no 'raft': choose from"),
+        ({"algorithm": "raft"}, "there is no algorithm 'raft': choose from"),
         ({"options": {"speed": 1}}, "farneback has no option 'speed'"),
         ({"format_version": FORMAT_VERSION + 1}, "extract it again"),
     ],

@@ -4,22 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from made_images import every_shape, noise, of_each
 
 from flowcache.algorithms._batched import images as operations
 
 pytestmark = pytest.mark.usefixtures("one_opencv_thread")
-every_shape = pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 37), (29, 1), (3, 3), (31, 50)], ids=str
-)
-
-
-def noise(*shape, seed=0):
-    """Gray levels with nothing smooth about them, float32."""
-    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.float32)
-
-
-def of_each(function, images):
-    return np.stack([function(image) for image in images])
 
 
 @pytest.mark.parametrize("shape", [(16, 17), (7, 50), (64, 48), (101, 8), (90, 122)], ids=str)

@@ -5,24 +5,13 @@ import made_videos as made
 import numpy as np
 import pytest
 import torch
+from made_images import every_shape, noise, of_each
 
 from flowcache.algorithms.tvl1 import cpu, pyramid
 from flowcache.algorithms.tvl1.options import PROFILES, WIDEST_EDGE, Options
 
 pytestmark = pytest.mark.usefixtures("one_opencv_thread")
 every_profile = pytest.mark.parametrize("profile", PROFILES)
-every_shape = pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 37), (29, 1), (3, 3), (31, 50)], ids=str
-)
-
-
-def noise(*shape, seed=0):
-    """Gray levels with nothing smooth about them, float32."""
-    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.float32)
-
-
-def of_each(function, images):
-    return np.stack([function(image) for image in images])
 
 
 # Pyramids
