@@ -85,6 +85,7 @@ def report(process):
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_at_once_one_compiles_and_neither_the_others_nor_later_ones(start):
     processes = [start() for _ in range(3)]
     reports = [report(process) for process in processes]
@@ -94,6 +95,7 @@ def test_of_processes_that_start_at_once_one_compiles_and_neither_the_others_nor
     assert (later["compiled"], later["found"]) == (0, VARIANTS)
 
 
+@pytest.mark.slow
 def test_what_is_compiled_lies_beside_its_file_and_is_made_anew_when_that_changes(start, folder):
     first = report(start())
     assert (first["folders"], first["compiled"]) == ([str(folder / "__pycache__")], VARIANTS)
@@ -101,6 +103,7 @@ def test_what_is_compiled_lies_beside_its_file_and_is_made_anew_when_that_change
     assert report(start())["compiled"] == VARIANTS
 
 
+@pytest.mark.slow
 def test_where_the_package_is_read_only_the_users_folder_serves(start, folder, tmp_path):
     folder.chmod(0o555)
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -49,7 +49,7 @@ def content(cache):
     return {p.relative_to(cache).as_posix(): p.read_bytes() for p in paths}
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_leave_the_cache_of_an_undisturbed_run(start, tmp_path, kills):
     process, signs = start(tmp_path / "undisturbed")
     assert signs.recv() == "working"

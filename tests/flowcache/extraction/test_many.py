@@ -311,6 +311,7 @@ def test_an_entry_left_from_a_video_that_has_since_broken_does_not_stay(folder, 
 # Dask
 
 
+@pytest.mark.slow
 def test_the_dask_backend_makes_the_same_cache_on_two_worker_processes(folder, cache, tmp_path):
     distributed = pytest.importorskip("distributed")
     made.write_video(folder / "jump" / "abort.avi", made.moving_scene(6, 40, 56, 1, 0))

@@ -55,11 +55,12 @@ def assert_same(cache, other):
         assert saturated == theirs[identifier][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "changes"),
     [
-        pytest.param(["cpu"], {}, marks=pytest.mark.slow),
-        pytest.param(["cpu", "cpu"], {"frame_step": 3}, marks=pytest.mark.slow),
+        (["cpu"], {}),
+        (["cpu", "cpu"], {"frame_step": 3}),
         (["cpu"], {"bound": 0.5, "quantizer_step": 1 / 1024}),
     ],
     ids=str,
@@ -78,6 +79,7 @@ def test_a_devices_process_writes_what_each_videos_own_would(
     assert all(not problem for _, problem in there.verify(1))
 
 
+@pytest.mark.slow
 def test_what_is_done_is_kept_and_then_no_device_is_needed(folder, tmp_path, quick):
     cache = FlowCache.create(tmp_path / "cache", quick())
     extract_folder(folder, cache, jobs=2, devices=["cpu"])
@@ -134,6 +136,7 @@ def test_a_device_whose_process_dies_is_started_again_and_nothing_is_lost(folder
     assert_same(there, here)
 
 
+@pytest.mark.slow
 def test_a_video_that_ends_the_devices_process_again_and_again_is_given_up(folder, tmp_path, quick):
     (folder / "run/a.avi").rename(folder / "run/always.avi")
     cache = FlowCache.create(tmp_path / "cache", quick())
@@ -154,6 +157,7 @@ def test_that_video_costs_none_of_those_beside_it(folder, tmp_path, quick):
     assert len(cache.ids()) == 5
 
 
+@pytest.mark.slow
 def test_a_device_that_cannot_be_used_is_left_out_where_there_are_others(folder, tmp_path, quick):
     notes, cache = [], FlowCache.create(tmp_path / "cache", quick())
     summary = extract_folder(folder, cache, devices=["cuda:99", "cpu"], on_note=notes.append)
@@ -165,13 +169,13 @@ def test_a_device_that_cannot_be_used_is_left_out_where_there_are_others(folder,
 
 def test_a_batch_that_takes_too_long_ends_the_devices_process():
     recipe, frames = stubs.RecipeOfSlowDevice(), np.zeros((2, 8, 8), np.uint8)
-    with DevicePool(recipe, ["slow"], 5.0, print) as devices:
+    with DevicePool(recipe, ["slow"], 3.0, print) as devices:
 
         def ask():
             with devices.lend() as address:
                 list(flow_on_device([frames], address, 1, recipe.quantizer))
 
-        with pytest.raises(DeviceLostError, match="of slow ended: no progress for 5 s"):
+        with pytest.raises(DeviceLostError, match="of slow ended: no progress for 3 s"):
             ask()
 
 
@@ -211,6 +215,7 @@ def test_servers_that_are_closed_start_nothing(quick):
             pytest.fail("it was lent")
 
 
+@pytest.mark.slow
 def test_a_folder_for_which_the_device_was_no_use_may_have_another_recipe(folder, tmp_path):
     def extract(*words):
         arguments = ["extract-flow", str(folder), "--cache", str(tmp_path / "cache"), *words]
@@ -222,6 +227,7 @@ def test_a_folder_for_which_the_device_was_no_use_may_have_another_recipe(folder
     assert extract("--device", "cpu").exit_code == 0
 
 
+@pytest.mark.slow
 def test_no_process_and_no_file_is_left_behind(folder, tmp_path, quick, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()

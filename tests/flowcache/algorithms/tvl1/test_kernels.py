@@ -104,12 +104,9 @@ def test_where_the_compiler_refuses_vectors_the_flow_is_the_same_to_the_last_bit
 # The processor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "features",
-    [
-        "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2",
-        pytest.param("+sse2,+sse4.2,+avx,+avx2,+fma", marks=pytest.mark.slow),
-    ],
+    "features", ["+sse2,+sse3,+ssse3,+sse4.1,+sse4.2", "+sse2,+sse4.2,+avx,+avx2,+fma"]
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the features are those of x86-64")
 def test_older_processors_compute_the_same_to_the_last_bit(root, tmp_path, features):

@@ -45,8 +45,8 @@ ONE_LEVEL = SHORT | {"warps": 2, "nscales": 1}
         ((13, 1), SMALL),
         ((12, 12), SMALL),  # just one tile
         ((21, 34), SMALL),
-        ((33, 59), BIG),
-        ((9, 50), FLAT),
+        pytest.param((33, 59), BIG, marks=pytest.mark.slow),
+        pytest.param((9, 50), FLAT, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -62,7 +62,7 @@ def test_the_flow_is_that_of_the_backend_in_pytorch(child, shape, tile):
     [
         {"median_filtering": 1},
         {"outer_iterations": 3},
-        {"median_filtering": 5, "outer_iterations": 2},
+        pytest.param({"median_filtering": 5, "outer_iterations": 2}, marks=pytest.mark.slow),
         {"inner_iterations": 1},
         {"inner_iterations": 4, "outer_iterations": 2},
         {"inner_iterations": 7},
@@ -127,7 +127,11 @@ STOPPING = {"nscales": 1, "warps": 1, "median_filtering": 3}
     ("options", "tile"),
     [
         ({"epsilon": 0.1, "inner_iterations": 7, "outer_iterations": 2}, BIG),
-        ({"epsilon": 0.1, "inner_iterations": 3, "outer_iterations": 2, "warps": 2}, BIG),
+        pytest.param(
+            {"epsilon": 0.1, "inner_iterations": 3, "outer_iterations": 2, "warps": 2},
+            BIG,
+            marks=pytest.mark.slow,
+        ),
         ({"epsilon": 0.1, "inner_iterations": 8, "median_filtering": 1}, FLAT),
         pytest.param(
             {"epsilon": 0.05, "inner_iterations": 5, "outer_iterations": 2},

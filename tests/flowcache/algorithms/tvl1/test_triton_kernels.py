@@ -120,12 +120,13 @@ def test_a_pair_stops_after_the_iteration_whose_update_is_small_wherever_that_is
 # Launched for GPUs that are not here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "gpu",
     [
-        pytest.param("cuda 80 32", id="sm_80", marks=pytest.mark.slow),
+        pytest.param("cuda 80 32", id="sm_80"),
         pytest.param("cuda 90 32", id="sm_90"),
-        pytest.param("hip gfx942 64", id="gfx942", marks=pytest.mark.slow),
+        pytest.param("hip gfx942 64", id="gfx942"),
     ],
 )
 def test_every_kernel_is_compiled_once_for_frames_of_all_sizes(root, tmp_path, gpu):
