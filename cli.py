@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flowcache.cache.recipe import Recipe
-from twostream.options import (
+from twostream.commands.options import (
     CACHE,
     CLIP,
     CLIPS,
@@ -160,7 +160,7 @@ def extract_flow(
     What is done already is kept, so it is safe to stop this and start it again.
     """
     from flowcache import algorithms, plugins
-    from twostream.console import run_extraction
+    from twostream.commands.console import run_extraction
 
     options_of_algorithm = plugins.parse_options(algorithms, algorithm, options)
     if not run_extraction(
@@ -178,7 +178,7 @@ def cache_group() -> None:
 @click.argument("cache", type=FOLDER, default=Path("cache"))
 def cache_info(cache: Path) -> None:
     """What a cache holds."""
-    from twostream.console import show_cache
+    from twostream.commands.console import show_cache
 
     if not show_cache(cache):
         sys.exit(1)
@@ -189,7 +189,7 @@ def cache_info(cache: Path) -> None:
 @click.option("--jobs", type=_JOBS, default=-1, show_default=True, help="Processes; -1: all cores.")
 def cache_verify(cache: Path, jobs: int) -> None:
     """Read all of a cache and check every checksum and count."""
-    from twostream.console import verify_cache
+    from twostream.commands.console import verify_cache
 
     if not verify_cache(cache, jobs):
         sys.exit(1)
@@ -214,7 +214,7 @@ def show(
 ) -> None:
     """Show a video or a cache entry beside its flow, as out.mp4 or out.png."""
     from flowcache import algorithms, plugins
-    from twostream.console import run_show
+    from twostream.commands.console import run_show
 
     given = plugins.parse_options(algorithms, algorithm, options)
     # Nothing is kept, so the flow may be finer and larger than in a cache.
@@ -243,7 +243,7 @@ def show(
 @click.pass_context
 def train(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **given: Any) -> None:
     """Train one stream, and score its test videos with the best epoch."""
-    from twostream.console import run_training
+    from twostream.commands.console import run_training
 
     run_training(stream, cache, runs, given, _explicit(ctx, given))
 
@@ -263,7 +263,7 @@ def pretrain(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **give
 
     Then train from it: --weights runs/pretrained/STREAM/best.ckpt
     """
-    from twostream.console import run_pretraining
+    from twostream.commands.console import run_pretraining
 
     run_pretraining(stream, cache, runs, given, _explicit(ctx, given))
 
@@ -277,7 +277,7 @@ def pretrain(ctx: click.Context, /, stream: str, cache: Path, runs: Path, **give
 @WORKERS
 def evaluate(**given: Any) -> None:
     """Score a trained stream's test videos again, with other clips or another cache."""
-    from twostream.console import run_evaluation
+    from twostream.commands.console import run_evaluation
 
     run_evaluation(**given)
 
@@ -289,7 +289,7 @@ def evaluate(**given: Any) -> None:
 @RUNS
 def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Path) -> None:
     """Fuse the streams' scores: --weights 0.5, or --weights spatial=1 temporal=1.5."""
-    from twostream.console import run_fusion
+    from twostream.commands.console import run_fusion
 
     run_fusion(runs, parse_weights([*weights, *more_weights]), on)
 
@@ -304,7 +304,7 @@ def fuse(weights: Sequence[str], more_weights: Sequence[str], on: str, runs: Pat
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of tables.")
 def predict(words: Sequence[str], weights: Sequence[str], **given: Any) -> None:
     """Name the action in new videos, by each stream and by their fusion."""
-    from twostream.console import run_prediction
+    from twostream.commands.console import run_prediction
 
     # `--weights spatial=1 temporal=1.5 VIDEO`: the second weight arrives among the videos.
     more = [w for w in words if "=" in weights[0] and "=" in w and not Path(w).exists()]
@@ -317,7 +317,7 @@ def predict(words: Sequence[str], weights: Sequence[str], **given: Any) -> None:
 @click.argument("folder", type=FOLDER, default=Path("demo"))
 def demo(folder: Path) -> None:
     """Render a small video set and run the four commands on it, in FOLDER."""
-    from twostream.console import run_demo
+    from twostream.commands.console import run_demo
 
     run_demo(folder, lambda words: main(words, standalone_mode=False))
 
@@ -348,7 +348,7 @@ def models(
     classes: int,
 ) -> None:
     """Show the models, or those named: their papers, costs and receptive fields, as measured."""
-    from twostream.catalogue import Input, show_layers, show_models
+    from twostream.inspect.tables import Input, show_layers, show_models
 
     given = Input(stream=stream, length=length, size=crop, classes=classes)
     (show_layers if layers else show_models)(names, options, given)

@@ -22,11 +22,11 @@ import torch
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.extraction.one import Job, extract_video
-from twostream.data import ClipReader, ClipSpec
-from twostream.index import Item, read_index
-from twostream.sampling import random_clip
-from twostream.streams import TEMPORAL
-from twostream.transforms import random_view
+from twostream.data.clips import ClipReader, ClipSpec
+from twostream.data.index import Item, read_index
+from twostream.data.sampling import random_clip
+from twostream.data.streams import TEMPORAL
+from twostream.data.views import random_view
 
 SPEC = ClipSpec(length=10, size=224)
 HEIGHT, WIDTH = 256, 340

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from flowcache import plugins
-from twostream import measure, models
+from twostream import models
+from twostream.inspect import measure
 
 CLASSES = 5
 

@@ -16,7 +16,7 @@ from made_videos import MJPEG_AVI, moving_scene, write_video
 
 from cli import main, parse_weights
 from flowcache.cache.store import FlowCache
-from twostream.scores import Scores
+from twostream.scoring.scores import Scores
 
 SMALL = "--model tiny --crop 32 --epochs 2 --workers 0 --clips 2 --accelerator cpu"
 COMMANDS = {

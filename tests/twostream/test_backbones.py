@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import backbones
-from twostream.layers import ClipSizeError
-from twostream.weights import load_published
+from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import load_published
 
 NAMES = ["alexnet", "cnn_m_2048", "resnet18", "resnet34", "resnet50", "tiny", "vgg11", "vgg16"]
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -13,9 +13,9 @@ from torch.nn import functional
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
-from twostream.card import Card
-from twostream.layers import ClipSizeError, Stacked
-from twostream.streams import STREAMS
+from twostream.data.streams import STREAMS
+from twostream.nets.card import Card
+from twostream.nets.layers import ClipSizeError, Stacked
 
 NAMES = plugins.names(models)
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from flowcache.errors import UserError
-from twostream import pipeline
-from twostream.checkpoint import load_checkpoint
-from twostream.data import ClipReader
-from twostream.layers import ClipSizeError
-from twostream.pipeline import pretrain_stream, train_stream
-from twostream.runs import RunOptions, SplitOptions, TrainOptions, start_run
-from twostream.train import BEST, LAST, METRICS
+from twostream import stages as pipeline
+from twostream.data.clips import ClipReader
+from twostream.nets.layers import ClipSizeError
+from twostream.runs.checkpoint import load_checkpoint
+from twostream.runs.record import RunOptions, SplitOptions, TrainOptions, start_run
+from twostream.stages import pretrain_stream, train_stream
+from twostream.training.fit import BEST, LAST, METRICS
 
 SMALL = {"patch": 8, "width": 12, "depth": 1, "heads": 2, "mask_ratio": 0.5}
 

@@ -6,7 +6,7 @@ shapes of the parameters are torchvision's.
 
 from torch import Tensor, nn
 
-from twostream.layers import fully_connected, require_side
+from twostream.nets.layers import fully_connected, require_side
 
 _SMALLEST = 63  # below, nothing is left for the last pooling
 

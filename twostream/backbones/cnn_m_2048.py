@@ -6,7 +6,7 @@ normalisation, which later networks showed to be of no use. Poolings round up, a
 
 from torch import Tensor, nn
 
-from twostream.layers import fully_connected, init_convolutions, require_side
+from twostream.nets.layers import fully_connected, init_convolutions, require_side
 
 
 class CNNM2048(nn.Module):

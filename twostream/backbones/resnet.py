@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from twostream.layers import init_convolutions
+from twostream.nets.layers import init_convolutions
 
 _LAYERS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
 _PUBLISHED = {

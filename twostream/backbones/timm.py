@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from flowcache.errors import UserError
-from twostream.layers import ClipSizeError
+from twostream.nets.layers import ClipSizeError
 
 
 class Timm(nn.Module):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from twostream.layers import fully_connected, init_convolutions, require_side
+from twostream.nets.layers import fully_connected, init_convolutions, require_side
 
 _WIDTHS = (64, 128, 256, 512, 512)
 # How many convolutions stand before each pooling (table 1).

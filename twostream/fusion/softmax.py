@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from twostream.scores import Scores
+from twostream.scoring.scores import Scores
 
 
 def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scores]:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from twostream import backbones
-from twostream.card import Card
-from twostream.layers import OverBackbone, check_share
+from twostream.nets.card import Card
+from twostream.nets.layers import OverBackbone, check_share
 
 CARD = Card(
     paper="Ballas et al., Delving Deeper into Convolutional Networks, ICLR",

@@ -7,8 +7,8 @@ On flow this is the temporal stream of Simonyan & Zisserman 2014.
 from torch import nn
 
 from twostream import backbones
-from twostream.card import Card
-from twostream.layers import Stacked, check_share
+from twostream.nets.card import Card
+from twostream.nets.layers import Stacked, check_share
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

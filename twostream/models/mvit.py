@@ -14,9 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from twostream.card import Card
-from twostream.layers import Triple, check_share
-from twostream.transformer import (
+from twostream.nets.attention import (
     EPS,
     DropPath,
     Grid,
@@ -26,6 +24,8 @@ from twostream.transformer import (
     rising,
     split_heads,
 )
+from twostream.nets.card import Card
+from twostream.nets.layers import Triple, check_share
 
 CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",

@@ -8,8 +8,8 @@ from typing import Literal
 from torch import nn
 
 from twostream import backbones
-from twostream.card import Card
-from twostream.layers import Stacked, check_share
+from twostream.nets.card import Card
+from twostream.nets.layers import Stacked, check_share
 
 CARD = Card(
     paper="Feichtenhofer et al., Spatiotemporal Residual Networks, NIPS",

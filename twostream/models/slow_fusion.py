@@ -7,8 +7,8 @@ so that the view grows in time as slowly as in space.
 from torch import nn
 
 from twostream import backbones
-from twostream.card import Card
-from twostream.layers import Extended, check_share, extend_in_time
+from twostream.nets.card import Card
+from twostream.nets.layers import Extended, check_share, extend_in_time
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from twostream.card import Card
-from twostream.layers import check_share
-from twostream.transformer import (
+from twostream.nets.attention import (
     EPS,
     MLP,
     Attention,
@@ -27,6 +25,8 @@ from twostream.transformer import (
     resample_times,
     rising,
 )
+from twostream.nets.card import Card
+from twostream.nets.layers import check_share
 
 CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",

@@ -3,8 +3,8 @@
 from torch import nn
 
 from twostream import backbones
-from twostream.card import Card
-from twostream.layers import Stacked, check_share
+from twostream.nets.card import Card
+from twostream.nets.layers import Stacked, check_share
 
 CARD = Card(paper="none: small, for trying things out", year=2026, size=64)
 

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.card import Card
-from twostream.layers import ClipSizeError, check_share
-from twostream.transformer import (
+from twostream.nets.attention import (
     EPS,
     TubeletEmbed,
     attend,
@@ -24,6 +22,8 @@ from twostream.transformer import (
     own_names,
     split_heads,
 )
+from twostream.nets.card import Card
+from twostream.nets.layers import ClipSizeError, check_share
 
 CARD = Card(
     paper="Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners, NeurIPS",

@@ -16,9 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from twostream.card import Card
-from twostream.layers import check_share
-from twostream.transformer import (
+from twostream.nets.attention import (
     EPS,
     Grid,
     TubeletEmbed,
@@ -31,6 +29,8 @@ from twostream.transformer import (
     resample_square,
     resample_times,
 )
+from twostream.nets.card import Card
+from twostream.nets.layers import check_share
 
 CARD = Card(
     paper="Arnab et al., ViViT: A Video Vision Transformer, ICCV",

@@ -4,7 +4,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.models import c3d
-from twostream.weights import load_published
+from twostream.nets.pretrained import load_published
 
 
 def build(channels=3, classes=7, seed=0, **options):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from made_networks import build, gmac, parameters, with_statistics
 
-from twostream.layers import ClipSizeError
+from twostream.nets.layers import ClipSizeError
 
 OVER_BACKBONES = [
     "single_frame",

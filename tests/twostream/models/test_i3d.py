@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.models import i3d
-from twostream.weights import load_published
+from twostream.nets.pretrained import load_published
 
 
 def build(channels=3, classes=400, seed=0, **options):

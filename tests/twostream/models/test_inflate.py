@@ -3,7 +3,7 @@ import torch
 from made_networks import build, with_statistics
 
 from twostream import backbones
-from twostream.weights import inflate, load_published
+from twostream.nets.pretrained import inflate, load_published
 
 
 def flat(backbone):

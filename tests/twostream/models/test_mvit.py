@@ -4,7 +4,7 @@ from made_networks import drawn, stirred
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.models import mvit
-from twostream.weights import WeightsError, load_published
+from twostream.nets.pretrained import WeightsError, load_published
 
 LAYERS = {"16": (1, 2, 11, 2), "8": (1, 2, 3, 2), "4": (1, 1, 1, 1)}
 

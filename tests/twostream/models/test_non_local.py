@@ -5,7 +5,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from twostream.models import non_local
-from twostream.weights import load_published
+from twostream.nets.pretrained import load_published
 
 GROUPS = ("res2", "res3", "res4", "res5")
 

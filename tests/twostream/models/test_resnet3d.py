@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
-from twostream.weights import WeightsError, load_published
+from twostream.nets.pretrained import WeightsError, load_published
 
 NAMES = ["r3d", "mc3", "r2plus1d"]
 EVERY = pytest.mark.parametrize("name", NAMES)

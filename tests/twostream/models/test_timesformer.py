@@ -3,9 +3,9 @@ import torch
 from made_networks import drawn, stirred
 from torch.utils.flop_counter import FlopCounterMode
 
-from twostream.layers import ClipSizeError
 from twostream.models import timesformer
-from twostream.weights import WeightsError, load_published
+from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import WeightsError, load_published
 
 SMALL = {"size": 32, "patch": 8, "width": 24, "depth": 3, "heads": 3}
 

@@ -5,8 +5,8 @@ import torch
 from made_networks import build, gmac, parameters, with_statistics
 
 from twostream import backbones
-from twostream.layers import ClipSizeError
-from twostream.weights import load_published
+from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import load_published
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from made_networks import drawn, stirred
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from twostream.layers import ClipSizeError
 from twostream.models import videomae
-from twostream.weights import WeightsError, load_published
+from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import WeightsError, load_published
 
 SMALL = {"tubelet": 2, "patch": 4, "width": 24, "depth": 2, "heads": 3}
 

@@ -4,9 +4,9 @@ from made_networks import drawn, stirred
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from twostream.layers import ClipSizeError
 from twostream.models import vivit
-from twostream.weights import WeightsError, load_published
+from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import WeightsError, load_published
 
 SMALL = {"size": 32, "patch": 8, "width": 24, "depth": 2, "temporal_depth": 2, "heads": 3}
 EITHER = pytest.mark.parametrize("encoder", ["joint", "factorised"])

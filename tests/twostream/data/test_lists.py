@@ -1,0 +1,190 @@
+from itertools import pairwise
+
+import pytest
+
+from twostream.data.index import Item, VideoIndex, VideoIndexError
+from twostream.data.lists import read_class_list, read_hmdb51, read_list
+
+
+def index_of(*ids, classes=None):
+    classes = classes or sorted({i.split("/")[0] for i in ids})
+    items = (Item(i, classes.index(i.split("/")[0]), i, 5, 4, f"sha of {i}") for i in sorted(ids))
+    return VideoIndex(tuple(items), tuple(classes))
+
+
+def write(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_class_numbers_start_at_one(tmp_path):
+    file = write(tmp_path / "classInd.txt", "1 ApplyEyeMakeup", "2 Archery", "", "3 BabyCrawling")
+    assert read_class_list(file) == ["ApplyEyeMakeup", "Archery", "BabyCrawling"]
+
+
+@pytest.mark.parametrize(
+    "lines", [["0 Archery"], ["1 Archery", "3 Biking"], ["Archery"], ["1 Two Words"], ["x Archery"]]
+)
+def test_a_class_list_of_another_form_is_refused_by_its_line(tmp_path, lines):
+    file = write(tmp_path / "classInd.txt", *lines)
+    with pytest.raises(VideoIndexError, match=rf"classInd\.txt, line {len(lines)}"):
+        read_class_list(file)
+
+
+def test_windows_line_ends_are_no_part_of_a_class_or_a_name(tmp_path):
+    index = index_of("Archery/v_a", "Biking/v_b")
+    (tmp_path / "classInd.txt").write_bytes(b"1 Archery\r\n2 Biking\r\n")
+    (tmp_path / "list.txt").write_bytes(b"Archery/v_a.avi 1\r\nBiking/v_b.avi 2\r\n")
+    assert read_class_list(tmp_path / "classInd.txt") == ["Archery", "Biking"]
+    assert read_list(tmp_path / "list.txt", index) == ["Archery/v_a", "Biking/v_b"]
+
+
+def test_train_and_test_lists_of_ucf101_name_the_same_ids(tmp_path):
+    index = index_of("Archery/v_Archery_g08_c01", "Biking/v_Biking_g08_c01")
+    train = write(
+        tmp_path / "trainlist01.txt",
+        "Biking/v_Biking_g08_c01.avi 2",
+        "Archery/v_Archery_g08_c01.avi 1",
+    )
+    test = write(
+        tmp_path / "testlist01.txt", "Biking/v_Biking_g08_c01.avi", "Archery/v_Archery_g08_c01.avi"
+    )
+    expected = ["Biking/v_Biking_g08_c01", "Archery/v_Archery_g08_c01"]
+    assert read_list(train, index) == read_list(test, index) == expected
+
+
+@pytest.mark.parametrize("name", ["walk/a dog.avi", "walk/take 2.avi", "walk/two  spaces 3.avi"])
+@pytest.mark.parametrize("number", ["", " 2"])
+def test_a_name_may_hold_spaces_and_numbers(tmp_path, name, number):
+    index = index_of("run/a", name.removesuffix(".avi"))
+    file = write(tmp_path / "list.txt", name + number)
+    assert read_list(file, index) == [name.removesuffix(".avi")]
+
+
+def test_a_name_that_differs_in_case_alone_is_found(tmp_path):
+    stored = "HandstandPushups/v_HandStandPushups_g01_c01"
+    index = index_of(stored, "Archery/v_Archery_g01_c01")
+    file = write(
+        tmp_path / "list.txt",
+        "HandStandPushups/v_HandstandPushups_g01_c01.avi 2",
+        "Archery/v_Archery_g01_c01.avi 1",
+    )
+    assert read_list(file, index) == [stored, "Archery/v_Archery_g01_c01"]
+
+
+def test_an_exact_name_wins_over_one_that_differs_in_case(tmp_path):
+    index = index_of("run/Clip", "run/clip")
+    file = write(tmp_path / "list.txt", "run/clip.avi", "run/Clip.avi")
+    assert read_list(file, index) == ["run/clip", "run/Clip"]
+
+
+def test_a_number_that_is_not_the_classs_is_refused(tmp_path):
+    index = index_of("Archery/a", "Biking/b")
+    file = write(tmp_path / "list.txt", "Archery/a.avi 1", "Biking/b.avi 1")
+    with pytest.raises(VideoIndexError, match=r"Biking/b class 1.*class 2.*classInd"):
+        read_list(file, index)
+
+
+def test_numbers_are_those_of_the_given_class_list(tmp_path):
+    # With 101 classes of which two are here, Biking is number 11 and not 2.
+    classes = [f"Class{n:03}" for n in range(10)] + ["Biking"] + ["Archery"]
+    index = index_of("Archery/a", "Biking/b", classes=classes)
+    file = write(tmp_path / "list.txt", "Archery/a.avi 12", "Biking/b.avi 11")
+    assert read_list(file, index) == ["Archery/a", "Biking/b"]
+
+
+def test_missing_videos_are_refused_with_their_number_and_the_first_name(tmp_path):
+    index = index_of("run/a")
+    file = write(tmp_path / "list.txt", "run/a.avi", "run/gone.avi", "run/lost.avi")
+    with pytest.raises(VideoIndexError, match=r"2 of its 3 .*run/gone\.avi.*leave them out"):
+        read_list(file, index)
+
+
+def test_missing_videos_are_left_out_where_that_is_asked_for(tmp_path):
+    index = index_of("run/a", "walk/b")
+    # The missing one's number is not checked, and those after it keep their own.
+    file = write(tmp_path / "list.txt", "run/gone.avi 7", "walk/b.avi 2", "run/a.avi 1")
+    assert read_list(file, index, skip_missing=True) == ["walk/b", "run/a"]
+
+
+def test_a_video_that_is_named_twice_is_refused(tmp_path):
+    index = index_of("run/a", "run/b")
+    file = write(tmp_path / "list.txt", "run/a.avi", "run/b.avi", "run/a.mp4")
+    with pytest.raises(VideoIndexError, match=r"run/a twice"):
+        read_list(file, index)
+
+
+def test_a_list_that_is_no_utf8_text_is_refused_in_a_sentence(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_bytes("run/é.avi\n".encode("latin-1"))
+    with pytest.raises(VideoIndexError, match=r"list\.txt"):
+        read_list(file, index_of("run/a"))
+
+
+def test_a_list_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(VideoIndexError, match=r"nothing\.txt"):
+        read_list(tmp_path / "nothing.txt", index_of("run/a"))
+
+
+@pytest.fixture
+def hmdb51(tmp_path):
+    write(
+        tmp_path / "brush_hair_test_split1.txt",
+        "April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1 ",
+        "with space (1).avi 2 ",
+        "unused.avi 0 ",
+    )
+    write(tmp_path / "clap_test_split1.txt", "a.avi 2 ", "b.avi 1 ", "c.avi 1 ")
+    write(tmp_path / "clap_test_split2.txt", "a.avi 1 ", "b.avi 2 ", "c.avi 0 ")
+    return tmp_path
+
+
+HMDB51 = (
+    "brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0",
+    "brush_hair/with space (1)",
+    "brush_hair/unused",
+    "clap/a",
+    "clap/b",
+    "clap/c",
+)
+
+
+def test_hmdb51_marks_training_by_one_testing_by_two_and_unused_by_zero(hmdb51):
+    train, test = read_hmdb51(hmdb51, 1, index_of(*HMDB51))
+    assert set(train) == {HMDB51[0], "clap/b", "clap/c"}
+    assert set(test) == {HMDB51[1], "clap/a"}
+
+
+def test_hmdb51_has_files_of_its_own_for_each_split(hmdb51):
+    train, test = read_hmdb51(hmdb51, 2, index_of(*HMDB51))
+    assert (train, test) == (["clap/a"], ["clap/b"])
+
+
+def test_hmdb51_without_files_of_that_split_is_refused(hmdb51):
+    with pytest.raises(VideoIndexError, match=r"_test_split3\.txt"):
+        read_hmdb51(hmdb51, 3, index_of(*HMDB51))
+
+
+def test_hmdb51_refuses_missing_videos_or_leaves_them_out(hmdb51):
+    index = index_of(*HMDB51[:4], HMDB51[5])
+    with pytest.raises(VideoIndexError, match=r"clap/b\.avi"):
+        read_hmdb51(hmdb51, 1, index)
+    train, _ = read_hmdb51(hmdb51, 1, index, skip_missing=True)
+    assert set(train) == {HMDB51[0], "clap/c"}
+
+
+def test_an_unused_video_of_hmdb51_need_not_be_there(hmdb51):
+    index = index_of(*(i for i in HMDB51 if i != "brush_hair/unused"))
+    read_hmdb51(hmdb51, 1, index)
+
+
+def test_ucf101s_real_videos_match_lists_in_its_own_form(data, tmp_path):
+    videos = sorted((data / "ucf101" / "videos").rglob("*.avi"))
+    if not videos:
+        pytest.skip("no UCF101 videos in the test data")
+    names = [f"{path.parent.name}/{path.name}" for path in videos]
+    index = index_of(*(name.removesuffix(".avi") for name in names))
+    lines = [f"{name} {index.classes.index(name.split('/')[0]) + 1}" for name in names]
+    ids = read_list(write(tmp_path / "list.txt", *lines), index)
+    assert len(ids) == len(videos)
+    assert all(a != b for a, b in pairwise(ids))

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twostream.data.sampling import even_clips, random_clip
+
+AVAILABLE = st.integers(1, 300)
+LENGTH = st.integers(1, 40)
+STRIDE = st.integers(1, 6)
+
+
+def fits(available, length, stride):
+    return (length - 1) * stride < available
+
+
+@given(AVAILABLE, LENGTH, STRIDE, st.integers(0, 99))
+def test_a_random_clip_is_valid_and_evenly_spaced(available, length, stride, seed):
+    clip = random_clip(available, length, stride, np.random.default_rng(seed))
+    assert clip.shape == (length,)
+    assert clip.min() >= 0
+    assert clip.max() < available
+    # Around the end the first frame follows the last.
+    assert np.all((np.diff(clip) - stride) % available == 0)
+    if fits(available, length, stride):
+        assert np.all(np.diff(clip) == stride)
+
+
+@given(AVAILABLE, LENGTH, STRIDE, st.integers(1, 30))
+def test_even_clips_are_valid_and_evenly_spaced(available, length, stride, clips):
+    many = even_clips(available, length, stride, clips)
+    assert many.shape == (clips, length)
+    assert many.min() >= 0
+    assert many.max() < available
+    assert np.all((np.diff(many, axis=1) - stride) % available == 0)
+    if fits(available, length, stride):
+        assert np.all(np.diff(many, axis=1) == stride)
+
+
+@given(AVAILABLE, LENGTH, STRIDE, st.integers(2, 30))
+def test_even_clips_reach_both_ends_at_equal_distances(available, length, stride, clips):
+    many = even_clips(available, length, stride, clips)
+    if not fits(available, length, stride):
+        assert np.all(many == many[0])
+        return
+    assert many[0, 0] == 0
+    assert many[-1, -1] == available - 1
+    gaps = np.diff(many[:, 0])
+    assert gaps.max() - gaps.min() <= 1
+
+
+@given(AVAILABLE, LENGTH, STRIDE)
+def test_a_single_clip_is_the_middle_one(available, length, stride):
+    (clip,) = even_clips(available, length, stride, 1)
+    if fits(available, length, stride):
+        before, after = clip[0], available - 1 - clip[-1]
+        assert abs(before - after) <= 1
+
+
+def test_a_short_video_is_looped():
+    expected = [0, 1, 2, 0, 1, 2, 0]
+    assert random_clip(3, 7, 1, np.random.default_rng(0)).tolist() == expected
+    assert even_clips(3, 7, 1, 2).tolist() == [expected] * 2
+    assert even_clips(5, 4, 2, 1).tolist() == [[0, 2, 4, 1]]
+    assert even_clips(1, 4, 3, 1).tolist() == [[0, 0, 0, 0]]
+
+
+def test_random_starts_are_uniform_over_all_that_fit():
+    rng = np.random.default_rng(5)
+    starts = [random_clip(19, 4, 2, rng)[0] for _ in range(6500)]
+    counts = np.bincount(starts, minlength=13)
+    assert len(counts) == 13  # 19 − (3 · 2 + 1) + 1
+    # Chi-square with 12 degrees of freedom: above 39.1 once in ten thousand.
+    assert ((counts - 500) ** 2 / 500).sum() < 39.1
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (5, 0, 1), (5, 1, 0), (-1, 1, 1)])
+def test_an_impossible_clip_is_refused(numbers):
+    with pytest.raises(ValueError, match="no clip"):
+        random_clip(*numbers, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no clip"):
+        even_clips(*numbers, 3)

@@ -1,0 +1,63 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from twostream.data.index import read_index
+from twostream.data.streams import STREAMS
+
+RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
+
+
+@pytest.mark.parametrize("name", sorted(STREAMS))
+def test_a_stream_agrees_with_itself(name, toy):
+    stream = STREAMS[name]
+    item = read_index(toy).items[0]
+    clip = stream.read(toy.entry(item.id), [0, 2, 2, 1])
+    assert stream.name == name
+    assert clip.shape == (4, stream.channels, 20, 20)
+    assert np.issubdtype(clip.dtype, np.integer)
+    for values in (stream.mirror, stream.scale(toy.recipe), stream.shift):
+        assert len(values) == stream.channels
+    assert stream.available(item) == {"spatial": 5, "temporal": 4}[name]
+
+
+@pytest.mark.parametrize("name", sorted(STREAMS))
+def test_a_stream_can_be_sent_to_another_process(name):
+    # Loaders start their processes by spawning on macOS, on Windows and from Python 3.14 on.
+    assert pickle.loads(pickle.dumps(STREAMS[name])).name == name
+
+
+def test_frames_become_what_imagenet_networks_expect():
+    # (v / 255 − mean) / deviation, with the statistics that all published weights were trained with.
+    values = np.arange(256)[:, None]
+    expected = (values / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    got = values * np.array(RGB.scale(None)) + np.array(RGB.shift)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_frames_come_as_channels_in_the_order_red_green_blue(tmp_path, new_cache, add):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    for t, colour in enumerate([(250, 0, 0), (0, 250, 0), (0, 0, 250)]):
+        frames[t] = colour
+    cache = new_cache(tmp_path)
+    add(cache, "c/a", frames)
+    clip = RGB.read(cache.entry("c/a"), [0, 1, 2])
+    assert clip.dtype == np.uint8
+    means = clip.mean((2, 3))
+    np.testing.assert_allclose(means, 250 * np.eye(3), atol=6)  # what JPEG changes
+
+
+def test_flow_comes_as_signed_steps_that_scale_to_pixels(tmp_path, new_cache, add):
+    flow = np.random.default_rng(0).integers(-79, 80, (3, 2, 16, 16)) * 0.25
+    cache = new_cache(tmp_path)
+    add(cache, "c/a", np.zeros((4, 16, 16, 3), np.uint8), flow)
+    clip = FLOW.read(cache.entry("c/a"), [2, 0])
+    assert clip.dtype == np.int8
+    scale = np.array(FLOW.scale(cache.recipe))[:, None, None]
+    np.testing.assert_array_equal(clip * scale + np.array(FLOW.shift)[:, None, None], flow[[2, 0]])
+
+
+def test_only_the_horizontal_displacement_changes_its_sign_in_a_mirror():
+    assert FLOW.mirror == (-1, 1)
+    assert RGB.mirror == (1, 1, 1)

@@ -1,0 +1,252 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from flowcache import plugins
+from twostream import backbones, models
+from twostream.nets.pretrained import (
+    WeightsError,
+    convert_first_layer,
+    fetch,
+    inflate,
+    load_published,
+    read_state,
+)
+
+
+def tiny(channels=3, length=1, classes=10, seed=0):
+    torch.manual_seed(seed)
+    return plugins.create(
+        models, "tiny", channels=channels, length=length, classes=classes, width=4
+    )
+
+
+def published(classes=10, seed=1, width=4):
+    """A state dict as its authors would publish it: of the 2-D network alone, with random statistics."""
+    torch.manual_seed(seed)
+    network = backbones.create("tiny", channels=3, classes=classes, width=width).train()
+    network(torch.randn(8, 3, 32, 32))
+    return network.state_dict()
+
+
+def over_tiny(name, seed=2, **options):
+    torch.manual_seed(seed)
+    return plugins.create(models, name, channels=2, length=6, classes=5, backbone="tiny", **options)
+
+
+def test_the_first_layer_is_the_mean_over_the_colours_repeated_for_each_channel():
+    weight = torch.randn(8, 3, 5, 5)
+    wide = convert_first_layer(weight, 20)
+    assert wide.shape == (8, 20, 5, 5)
+    mean = (weight[:, 0] + weight[:, 1] + weight[:, 2]) / 3
+    for channel in range(20):
+        torch.testing.assert_close(wide[:, channel], mean)
+
+
+def test_a_first_layer_with_time_keeps_its_time():
+    weight = torch.randn(8, 3, 4, 5, 5)
+    wide = convert_first_layer(weight, 2)
+    torch.testing.assert_close(wide[:, 1], weight.mean(1))
+
+
+def test_an_inflated_kernel_sums_to_the_flat_one():
+    weight = torch.randn(8, 3, 5, 5)
+    for length in (1, 2, 3, 7):
+        assert inflate(weight, length).shape == (8, 3, length, 5, 5)
+        torch.testing.assert_close(inflate(weight, length).sum(2), weight)
+
+
+def test_the_same_kind_of_network_takes_everything():
+    source, network = tiny(seed=1), tiny(seed=2)
+    notes = load_published(network, source.state_dict())
+    clip = torch.randn(2, 1, 3, 32, 32)
+    assert torch.equal(network.eval()(clip), source.eval()(clip))
+    assert len(notes) == 1
+
+
+def test_a_model_takes_what_was_published_of_its_backbone():
+    state, network = published(), tiny(seed=2)
+    assert load_published(network, state) == [f"{len(state)} tensors matched"]
+    for name, value in state.items():
+        assert torch.equal(network.state_dict()[f"backbone.{name}"], value), name
+
+
+@pytest.mark.parametrize("wrapper", ["", "model.network.", "module."])
+def test_names_in_checkpoints_may_have_something_before_them(wrapper):
+    source, network = tiny(seed=1), tiny(seed=2)
+    state = {wrapper + name: value for name, value in source.state_dict().items()}
+    if wrapper == "model.network.":
+        state |= {"model.scale": torch.ones(3), "model.shift": torch.ones(3)}
+    load_published(network, state)
+    for name, value in source.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+
+
+def test_a_temporal_network_takes_a_spatial_ones_weights():
+    state, network = published(), tiny(channels=2, length=10, seed=2)
+    notes = load_published(network, state)
+    first = network.state_dict()["backbone.features.0.weight"]
+    mean = state["features.0.weight"].mean(1)
+    assert first.shape == (4, 20, 3, 3)
+    assert all(torch.equal(first[:, c], mean) for c in range(20))
+    for name, value in state.items():
+        if name != "features.0.weight":
+            assert torch.equal(network.state_dict()[f"backbone.{name}"], value), name
+    assert any("features.0" in note and "averaged" in note for note in notes)
+
+
+def test_a_head_for_other_classes_stays_fresh_and_that_is_said():
+    state, network = published(classes=1000), tiny(classes=5, seed=2)
+    fresh = {k: v.clone() for k, v in network.state_dict().items() if "fc" in k}
+    notes = load_published(network, state)
+    assert len(fresh) == 2
+    for name, value in fresh.items():
+        assert torch.equal(network.state_dict()[name], value)
+    body = network.state_dict()["backbone.features.0.weight"]
+    assert torch.equal(body, state["features.0.weight"])
+    assert any("fc.weight" in note and "5" in note and "1000" in note for note in notes)
+
+
+def test_what_a_model_adds_stays_fresh_and_that_is_said():
+    state, network = published(width=16), over_tiny("cnn_lstm")
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    notes = load_published(network, state)
+    for name, value in network.state_dict().items():
+        if name.startswith(("lstm", "fc")):
+            assert torch.equal(value, before[name]), name
+        elif name != "backbone.features.0.weight":
+            assert torch.equal(value, state[name.removeprefix("backbone.")]), name
+    assert any("fresh" in note and "lstm" in note for note in notes)
+    assert any("left out" in note and "fc" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["slow_fusion", "inflate"])
+def test_two_dimensional_weights_are_inflated_and_that_is_said(name):
+    state, network = published(width=16), over_tiny(name)
+    notes = load_published(network, state)
+    own = network.state_dict()
+    kernel = own["backbone.features.4.weight"]
+    assert kernel.shape == (32, 16, 3, 3, 3)
+    torch.testing.assert_close(kernel.sum(2), state["features.4.weight"])
+    first = own["backbone.features.0.weight"].sum(2)
+    torch.testing.assert_close(first[:, 1], state["features.0.weight"].mean(1))
+    assert any("4 kernels inflated" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda s: s.pop("features.4.weight"), "features.4.weight"),
+        (lambda s: s.pop("features.1.running_mean"), "features.1.running_mean"),
+        (lambda s: s.pop("fc.bias"), "fc.bias"),
+        (lambda s: s.pop("features.0.weight"), "features.0.weight"),
+        (lambda s: s.update({"layer9.weight": torch.zeros(3)}), "layer9.weight"),
+        (lambda s: s.update({"features.4.weight": torch.zeros(8, 4, 5, 5)}), "features.4.weight"),
+        (lambda s: s.update({"features.0.weight": torch.zeros(5, 3, 3, 3)}), "features.0.weight"),
+        (lambda s: s.update({"features.0.weight": torch.zeros(4, 3, 7, 7)}), "features.0.weight"),
+        (lambda s: s.update({"features.1.bias": torch.zeros(9)}), "features.1.bias"),
+    ],
+)
+def test_anything_else_that_differs_is_refused_by_name_and_changes_nothing(change, name):
+    state = dict(published())
+    change(state)
+    network = tiny(channels=2, length=10, seed=2)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    with pytest.raises(WeightsError, match=name):
+        load_published(network, state)
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+def test_another_depth_of_resnet_is_refused():
+    with torch.device("meta"):
+        networks = {
+            depth: plugins.create(models, "resnet", channels=3, length=1, classes=5, depth=depth)
+            for depth in ("18", "34", "50")
+        }
+    for own, other in (("18", "34"), ("34", "18"), ("34", "50"), ("50", "34")):
+        with pytest.raises(WeightsError, match=r"layer\d"):
+            load_published(networks[own], networks[other].state_dict())
+
+
+def test_counters_that_old_files_lack_are_no_reason_to_refuse():
+    state, network = published(), tiny(seed=2)
+    old = {k: v for k, v in state.items() if "num_batches" not in k}
+    assert len(old) < len(state)
+    load_published(network, old)
+    assert torch.equal(network.backbone.fc.weight, state["fc.weight"])
+
+
+def test_a_wrong_file_is_refused_even_where_all_of_it_could_be_left_out():
+    with pytest.raises(WeightsError, match="lack"):
+        load_published(over_tiny("cnn_lstm"), {"fc.weight": torch.zeros(10, 16)})
+
+
+def test_a_state_dict_is_read_bare_or_from_a_checkpoint(tmp_path):
+    state = tiny().state_dict()
+    torch.save(state, tmp_path / "bare.pt")
+    names = ["bare.pt"]
+    for key in ("state_dict", "model_state", "model", "module"):
+        names.append(f"{key}.pt")
+        torch.save({"epoch": 3, key: state}, tmp_path / names[-1])
+    for name in names:
+        read = read_state(str(tmp_path / name))
+        assert read.keys() == state.keys()
+        assert all(torch.equal(read[k], v) for k, v in state.items())
+
+
+class Trap:
+    """Unpickling it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.write_text, (Path(self.path), "executed")
+
+
+@pytest.mark.parametrize("kind", ["torch", "pickle"])
+def test_a_file_that_would_execute_code_is_refused_and_nothing_runs(tmp_path, kind):
+    witness, file = tmp_path / "witness", tmp_path / "weights.pt"
+    content = {"conv1.weight": Trap(str(witness))}
+    if kind == "torch":
+        torch.save(content, file)
+    else:
+        file.write_bytes(pickle.dumps(content))
+    with pytest.raises(WeightsError, match=r"weights\.pt") as caught:
+        read_state(str(file))
+    assert "\n" not in str(caught.value)
+    assert not witness.exists()
+    pickle.loads(pickle.dumps(Trap(str(witness))))
+    assert witness.exists()  # the trap works where it is let loose
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", bytes(300)])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    file = tmp_path / "weights.pt"
+    file.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights\.pt"):
+        read_state(str(file))
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.zeros(3), {"state_dict": {"a": "b"}}])
+def test_data_that_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(WeightsError, match="state dict"):
+        read_state(str(tmp_path / "weights.pt"))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="does not exist"):
+        read_state(str(tmp_path / "weights.pt"))
+
+
+def test_weights_that_cannot_be_fetched_are_refused_with_their_address():
+    with pytest.raises(WeightsError, match=r"http://127.0.0.1:9/w-01234567.pth.*give the file"):
+        fetch("http://127.0.0.1:9/w-01234567.pth")
+
+
+def test_weights_may_be_fetched_by_a_function():
+    state = published()
+    assert fetch(lambda: state) is state

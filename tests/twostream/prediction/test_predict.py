@@ -1,0 +1,171 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_videos import MJPEG_AVI, moving_scene, write_video
+
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from flowcache.extraction.one import Job, extract_video
+from twostream.data.index import read_index
+from twostream.prediction.predict import Predictor
+from twostream.stages import evaluate_run, fuse_runs, train_stream
+from twostream.training.fit import BEST
+
+WEIGHTS = {"spatial": 0.4, "temporal": 0.6}
+REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, options):
+    """Videos, their cache, and a run of each stream: (folder, cache)."""
+    folder = tmp_path_factory.mktemp("predict")
+    recipe = Recipe.of(
+        "farneback",
+        {},
+        frame_step=1,
+        size="32",
+        bound=20.0,
+        quantizer_step=0.125,
+        jpeg_quality=90,
+    )
+    cache = FlowCache.create(folder / "cache", recipe)
+    for name, speed in (("still", 0.0), ("moving", 2.5)):
+        for n in range(4):
+            video = folder / "videos" / name / f"{n}.avi"
+            write_video(video, moving_scene(7, 48, 64, speed, 0.5 * n, seed=n), MJPEG_AVI)
+            job = Job(video, f"{name}/{n}.avi", cache.path(f"{name}/{n}"))
+            extract_video(job, recipe)
+    for stream in WEIGHTS:
+        train_stream(cache, folder / "runs" / stream, options(stream, schedule={"epochs": 2}))
+    return folder, cache
+
+
+def checkpoints(folder, *streams):
+    return [folder / "runs" / stream / BEST for stream in streams or WEIGHTS]
+
+
+@pytest.mark.parametrize("rule", ["softmax", "logits"])
+@pytest.mark.parametrize("crops", [1, 10])
+def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, crops):
+    folder, cache = trained
+    items = read_index(cache).items
+    expected = {}
+    for stream in WEIGHTS:
+        expected[stream] = evaluate_run(
+            cache, folder / "runs" / stream, items, clips=3, crops=crops, workers=0
+        )
+    expected["fused"] = fuse_runs(folder / "runs", WEIGHTS, rule)[2]
+    predictor = Predictor(checkpoints(folder))
+    for number in (0, 5):
+        video = folder / "videos" / f"{items[number].id}.avi"
+        prediction = predictor(video, weights=WEIGHTS, rule=rule, clips=3, crops=crops)
+        assert prediction.video == str(video)
+        assert list(prediction.best) == ["spatial", "temporal", "fused"]
+        for name, best in prediction.best.items():
+            probabilities = expected[name].softmax()[number]
+            by_class = dict(zip(expected[name].classes, probabilities, strict=True))
+            assert [c for c, _ in best] == sorted(by_class, key=lambda c: -by_class[c])
+            for word, probability in best:
+                assert probability == pytest.approx(by_class[word], abs=1e-5)
+
+
+def test_one_stream_alone_predicts_without_a_fusion(trained):
+    folder, _ = trained
+    predictor = Predictor(checkpoints(folder, "temporal"))
+    assert predictor.names == ["temporal"]
+    prediction = predictor(folder / "videos" / "still" / "0.avi", weights={"temporal": 1.0}, top=1)
+    (best,) = prediction.best.values()
+    assert list(prediction.best) == ["temporal"]
+    assert len(best) == 1
+    assert 0.5 <= best[0][1] <= 1
+
+
+def test_a_prediction_leaves_no_files_and_needs_no_cache(trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    video = folder / "videos" / "still" / "0.avi"
+    Predictor(checkpoints(folder))(video, weights=WEIGHTS, clips=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(b"no video at all"), "not a readable video"),
+        (cut, "damaged|ends early|decoding fails"),
+        (lambda path: write_video(path, moving_scene(1, 48, 64, 0, 0), MJPEG_AVI), "too short"),
+        (lambda path: path.unlink(), "is no file"),
+    ],
+    ids=["no video", "cut", "one frame", "missing"],
+)
+def test_a_broken_video_is_refused_by_its_name_in_one_sentence(trained, tmp_path, spoil, words):
+    folder, _ = trained
+    video = write_video(tmp_path / "bad.avi", moving_scene(7, 48, 64, 1, 0), MJPEG_AVI)
+    spoil(video)
+    with pytest.raises(UserError, match=rf"bad\.avi.*({words})") as caught:
+        Predictor(checkpoints(folder))(video, weights=WEIGHTS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"spatial": 0.0, "temporal": 0.0}, {"spatial": -1.0, "temporal": 2.0}],
+    ids=["zero", "negative"],
+)
+def test_weights_that_make_no_mean_are_refused(trained, weights):
+    folder, _ = trained
+    with pytest.raises(UserError, match="weight"):
+        Predictor(checkpoints(folder))(folder / "videos" / "still" / "0.avi", weights=weights)
+
+
+def test_checkpoints_of_different_classes_are_refused(trained, make_toy, tmp_path, options):
+    folder, _ = trained
+    train_stream(make_toy(tmp_path / "cache"), tmp_path / "run", options(schedule={"epochs": 1}))
+    with pytest.raises(UserError, match="different classes"):
+        Predictor([*checkpoints(folder, "spatial"), tmp_path / "run" / BEST])
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="train that stream first"):
+        Predictor([tmp_path / "spatial" / BEST])
+
+
+def test_an_algorithm_whose_device_is_not_here_is_replaced_and_that_is_said(trained, monkeypatch):
+    folder, cache = trained
+    video = folder / "videos" / "moving" / "1.avi"
+    plain = Predictor(checkpoints(folder))
+    assert plain.notes == []
+    other = Recipe.of("dis", {}, **{key: getattr(cache.recipe, key) for key in REST})
+    monkeypatch.setattr("twostream.prediction.predict.for_this_machine", lambda recipe: other)
+    replaced = Predictor(checkpoints(folder))
+    (note,) = replaced.notes
+    assert "trained on flow by farneback" in note
+    assert "dis takes its place" in note
+    mine, theirs = (p(video, weights=WEIGHTS, clips=2).best for p in (plain, replaced))
+    assert mine["spatial"] == theirs["spatial"]
+    assert mine["temporal"] != theirs["temporal"]
+
+
+def test_every_checkpoint_is_fed_by_its_own_recipe(trained, options, tmp_path):
+    folder, cache = trained
+    recipe = replace(cache.recipe, size="24")
+    other = FlowCache.create(tmp_path / "cache", recipe)
+    for identifier in cache.ids():
+        video = folder / "videos" / f"{identifier}.avi"
+        extract_video(Job(video, f"{identifier}.avi", other.path(identifier)), recipe)
+    train_stream(other, tmp_path / "run", options(schedule={"epochs": 1}))
+    scores = evaluate_run(
+        other, tmp_path / "run", read_index(other).items, clips=2, crops=1, workers=0
+    )
+    predictor = Predictor([*checkpoints(folder, "spatial"), tmp_path / "run" / BEST])
+    video = folder / "videos" / f"{scores.ids[0]}.avi"
+    best = predictor(video, weights=WEIGHTS, clips=2).best["temporal"]
+    expected = dict(zip(scores.classes, scores.softmax()[0], strict=True))
+    np.testing.assert_allclose([p for _, p in best], [expected[c] for c, _ in best], atol=1e-5)

@@ -1,0 +1,229 @@
+import csv
+
+import pytest
+import torch
+from torch.nn import functional
+
+from twostream.data.clips import ClipData, ClipSpec, TestClips, make_loader
+from twostream.data.index import read_index
+from twostream.data.streams import STREAMS
+from twostream.nets.normalize import Normalized
+from twostream.runs.checkpoint import load_checkpoint
+from twostream.runs.record import SplitOptions
+from twostream.stages import train_stream
+from twostream.training.fit import BEST, LAST, METRICS, Classification, Schedule, Training, fit
+
+
+def rows_of(folder):
+    with (folder / METRICS).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("stream", ["spatial", "temporal"])
+def test_a_network_learns_what_its_stream_shows(stream, toy, tmp_path, options):
+    scores = train_stream(toy, tmp_path, options(stream, schedule={"epochs": 8}))
+    rows = rows_of(tmp_path)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert float(rows[-1]["train_loss"]) < 0.6 * float(rows[0]["train_loss"])
+    assert scores.top(1) == 1.0
+    assert all(0 <= float(row[f"{part}_top1"]) <= 1 for row in rows for part in ("train", "val"))
+
+
+@pytest.fixture(scope="module")
+def misled_run(tmp_path_factory, misled, options):
+    """A run whose best epoch is not its last: the cache, its folder and its scores."""
+    folder = tmp_path_factory.mktemp("misled run")
+    return misled, folder, train_stream(misled, folder, options(schedule={"epochs": 4}))
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(misled_run):
+    cache, folder, _ = misled_run
+    losses = [float(row["val_loss"]) for row in rows_of(folder)]
+    lowest = losses.index(min(losses))
+    assert lowest < len(losses) - 1, "a run whose last epoch is the best shows nothing"
+    assert torch.load(folder / BEST, weights_only=True)["epoch"] == lowest
+    assert torch.load(folder / LAST, weights_only=True)["epoch"] == len(losses) - 1
+    assert not same(weights(folder / BEST), weights(folder / LAST))
+    # And the loss in the table is that of these weights.
+    for name, expected in ((BEST, losses[lowest]), (LAST, losses[-1])):
+        model, spec = load_checkpoint(folder / name)
+        items = read_index(cache).select(spec.split.validation)
+        clips = TestClips(cache, items, spec.values, spec.clip, 3, 1)
+        (batch,) = make_loader(clips, 1000, 0)
+        with torch.no_grad():
+            logits = model(batch.clip, batch.mean, batch.gain)
+        loss = functional.cross_entropy(logits, batch.label)
+        assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_scores_come_from_the_best_checkpoint_and_not_from_the_last(misled_run):
+    cache, folder, scores = misled_run
+    logits = {}
+    for name in (BEST, LAST):
+        model, spec = load_checkpoint(folder / name)
+        item = read_index(cache).select(spec.split.test)[:1]
+        (batch,) = make_loader(TestClips(cache, item, spec.values, spec.clip, 2, 1), 10, 0)
+        with torch.no_grad():
+            logits[name] = model(batch.clip, batch.mean, batch.gain).mean(0)
+    assert scores.ids[0] == item[0].id
+    own = torch.from_numpy(scores.logits[0])
+    torch.testing.assert_close(own, logits[BEST], rtol=1e-4, atol=1e-4)
+    assert (own - logits[LAST]).abs().max() > 1e-2
+
+
+def test_checkpoints_are_read_without_executing_anything(misled_run):
+    _, folder, _ = misled_run
+    for name in (BEST, LAST):
+        assert "twostream" in torch.load(folder / name, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory, toy, options):
+    """The weights after two epochs with seed 5."""
+    folder = tmp_path_factory.mktemp("two epochs")
+    train_stream(toy, folder, options(schedule={"epochs": 2, "seed": 5}, seed=5))
+    return weights(folder / LAST)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_same_seed_gives_the_same_weights_whoever_loads_the_clips(
+    workers, two_epochs, toy, tmp_path, options
+):
+    plan = options(schedule={"epochs": 2, "seed": 5}, seed=5, workers=workers)
+    train_stream(toy, tmp_path, plan)
+    assert same(weights(tmp_path / LAST), two_epochs)
+
+
+def test_another_seed_gives_other_weights(two_epochs, toy, tmp_path, options):
+    train_stream(toy, tmp_path, options(schedule={"epochs": 2, "seed": 6}, seed=6))
+    assert not same(weights(tmp_path / LAST), two_epochs)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_the_learning_rate_rises_and_falls_to_zero(optimizer, toy, tmp_path, options):
+    schedule = {"epochs": 3, "optimizer": optimizer, "learning_rate": 0.01}
+    train_stream(toy, tmp_path, options(schedule=schedule))
+    rates = [float(row["learning_rate"]) for row in rows_of(tmp_path)]
+    assert max(rates) <= 0.01
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-5
+
+
+def norms(state, ending):
+    return {k: v for k, v in state.items() if k.endswith(ending)}
+
+
+def test_partial_batch_norm_freezes_all_statistics_but_the_first(toy, tmp_path, options):
+    # Three epochs, so that training is entered again after a validation.
+    train_stream(toy, tmp_path, options(schedule={"epochs": 3, "partial_bn": True}))
+    first, *others = norms(weights(tmp_path / LAST), "running_mean").items()
+    assert others
+    assert first[1].abs().max() > 0, first[0]
+    for name, mean in others:
+        assert torch.all(mean == 0), name
+    for name, count in list(norms(weights(tmp_path / LAST), "num_batches_tracked").items())[1:]:
+        assert count == 0, name
+    # Only the statistics are frozen: scale and offset go on learning.
+    name = others[-1][0].replace("running_mean", "bias")
+    assert weights(tmp_path / LAST)[name].abs().max() > 0
+
+
+def test_without_partial_batch_norm_all_statistics_move(toy, tmp_path, options):
+    train_stream(toy, tmp_path, options(schedule={"epochs": 1}))
+    means = norms(weights(tmp_path / LAST), "running_mean")
+    assert all(mean.abs().max() > 0 for mean in means.values())
+
+
+def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimension(
+    toy, tmp_path, items
+):
+    everything = items(toy)
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(1), torch.nn.LazyLinear(2), torch.nn.BatchNorm1d(2)
+    )
+    network(torch.zeros(2, 3, 2, 8, 8))
+    seen = []
+
+    def count(module, inputs, _):
+        if module.training:
+            seen.append(len(inputs[0]))
+
+    network.register_forward_hook(count)
+    stream = STREAMS["temporal"]
+    data = ClipData(
+        toy,
+        everything[:11],
+        everything[11:],
+        stream,
+        ClipSpec(length=3, size=8),
+        seed=0,
+        batch_size=4,
+        workers=0,
+    )
+    training = Training(
+        Normalized(network, stream.scale(toy.recipe), stream.shift),
+        Classification(2),
+        Schedule(epochs=1),
+        lambda _: None,
+    )
+    trainer = fit(
+        training,
+        data,
+        tmp_path,
+        epochs=1,
+        validated=True,
+        resume=False,
+        accelerator="cpu",
+        devices=1,
+    )
+    assert seen == [4, 4, 3]
+    for group in trainer.optimizers[0].param_groups:
+        for parameter in group["params"]:
+            assert (parameter.ndim > 1) == (group["weight_decay"] > 0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_training_loss_is_the_cross_entropy_of_smoothed_labels(smoothing):
+    class Fixed(torch.nn.Module):
+        def forward(self, clip, mean, gain):
+            return clip
+
+    training = Training(Fixed(), Classification(3, smoothing), Schedule(epochs=1), lambda _: None)
+    logged = {}
+    training.log = lambda name, value, **_: logged.update({name: value})
+
+    class Batch:
+        clip = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+        mean = gain = None
+        label = torch.tensor([2, 1])
+
+    logs = torch.log_softmax(Batch.clip, 1)
+    own = torch.stack([logs[0, 2], logs[1, 1]])
+    expected = -((1 - smoothing) * own + smoothing * logs.mean(1)).mean()
+    torch.testing.assert_close(training.training_step(Batch, 0), expected)
+    training.validation_step(Batch, 0)
+    torch.testing.assert_close(logged["val_loss"], -own.mean())  # never smoothed
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_other_precisions_train_and_can_be_evaluated(precision, toy, tmp_path, options):
+    trainer = {"accelerator": "cpu", "devices": 1, "precision": precision}
+    scores = train_stream(toy, tmp_path, options(trainer=trainer, schedule={"epochs": 1}))
+    assert len(scores) == len(set(scores.ids)) > 0
+
+
+def test_without_a_validation_part_the_last_epoch_counts_as_the_best(toy, tmp_path, options):
+    plan = options(split=SplitOptions(validation_share=0), schedule={"epochs": 2})
+    train_stream(toy, tmp_path, plan)
+    assert torch.load(tmp_path / BEST, weights_only=True)["epoch"] == 1
+    assert same(weights(tmp_path / BEST), weights(tmp_path / LAST))
+    assert load_checkpoint(tmp_path / BEST)[1].split.validation == ()

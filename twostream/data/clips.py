@@ -1,0 +1,247 @@
+"""Clips for training and for testing, read from a cache."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from flowcache.cache.entry import Entry
+from flowcache.cache.store import FlowCache
+from twostream.data.index import Item
+from twostream.data.sampling import Indices, even_clips, random_clip
+from twostream.data.streams import Stream
+from twostream.data.views import View, apply_view, fixed_views, random_view
+
+_OPEN_ENTRIES = 64
+
+ChooseViews = Callable[[int, int], Sequence[View]]
+
+
+class Batch(NamedTuple):
+    """Clips as they travel to the device, where they become float; see `network.Normalized`.
+
+    clip: uint8, int8 or int16 (B, T, C, H, W).
+    mean: float32 (B, T, C), subtracted from each plane, in the stream's units.
+    gain: float32 (B, C), the factor of each channel after that.
+    label: int64 (B,); −1 where there is none.
+    video: int64 (B,), the position of the video among the items.
+    """
+
+    clip: Tensor
+    mean: Tensor
+    gain: Tensor
+    label: Tensor
+    video: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """How clips are cut; part of a checkpoint.
+
+    length, stride: frames (or fields) of a clip and the distance between them.
+    size: height and width that the network sees, in pixels.
+    scales: see `random_view`.
+    flip: mirror half of the training clips.
+    subtract_mean: from each field its mean displacement (Simonyan & Zisserman 2014, section 3.1).
+    """
+
+    length: int
+    stride: int = 1
+    size: int = 224
+    scales: tuple[float, ...] = ()
+    flip: bool = True
+    subtract_mean: bool = True
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """From `asdict`'s result, also where JSON has turned the tuple into a list."""
+        return cls(**{**plain, "scales": tuple(plain["scales"])})
+
+
+class ClipReader:
+    """Reads clips of one stream; keeps a few entries open, in each process its own."""
+
+    def __init__(self, cache: FlowCache, stream: Stream, spec: ClipSpec) -> None:
+        self._cache, self._stream, self._spec = cache, stream, spec
+        self._open: OrderedDict[str, Entry] = OrderedDict()
+        self._owner = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def read(self, item: Item, indices: Indices, choose: ChooseViews) -> Batch:
+        """One clip, seen from each of the views that are chosen for its height and width."""
+        entry, stream, spec = self._entry(item.id), self._stream, self._spec
+        numbers = indices.tolist()
+        clip = stream.read(entry, numbers)
+        if stream.is_displacement and spec.subtract_mean:
+            mean = entry.flow_means[numbers]  # of whole fields, so it comes before any crop
+        else:
+            mean = np.zeros((len(numbers), stream.channels), np.float32)
+        views = choose(*clip.shape[2:])
+        seen = [apply_view(clip, view, spec.size, stream) for view in views]
+        clips, gains = zip(*seen, strict=True)
+        return Batch(
+            torch.from_numpy(np.stack(clips)),
+            torch.from_numpy(np.stack([mean] * len(clips))),
+            torch.from_numpy(np.stack(gains)),
+            torch.full((len(clips),), item.label),
+            torch.zeros(len(clips), dtype=torch.int64),
+        )
+
+    def _entry(self, identifier: str) -> Entry:
+        if self._owner != os.getpid():  # a forked child must not use its parent's open files
+            self._open, self._owner = OrderedDict(), os.getpid()
+        if identifier not in self._open:
+            self._open[identifier] = self._cache.entry(identifier)
+        self._open.move_to_end(identifier)
+        if len(self._open) > _OPEN_ENTRIES:
+            self._open.popitem(last=False)[1].close()
+        return self._open[identifier]
+
+
+class TrainClips(Dataset[Batch]):
+    """A random clip of each video; what is drawn depends on (seed, epoch, video) alone."""
+
+    def __init__(
+        self, cache: FlowCache, items: Sequence[Item], stream: Stream, spec: ClipSpec, seed: int
+    ) -> None:
+        self._reader = ClipReader(cache, stream, spec)
+        self._items, self._stream, self._spec, self._seed = items, stream, spec, seed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, number = key
+        item, spec = self._items[number], self._spec
+        rng = np.random.default_rng([self._seed, epoch, number])
+        indices = random_clip(self._stream.available(item), spec.length, spec.stride, rng)
+        return self._reader.read(
+            item, indices, lambda h, w: [random_view(h, w, spec.size, spec.scales, spec.flip, rng)]
+        )
+
+
+class TestClips(Dataset[Batch]):
+    """Evenly spaced clips of each video, each seen from 1 or 10 crops, in order of the videos."""
+
+    __test__ = False  # the word is the field's, not the test runner's
+
+    def __init__(
+        self,
+        cache: FlowCache,
+        items: Sequence[Item],
+        stream: Stream,
+        spec: ClipSpec,
+        clips: int,
+        crops: int,
+    ) -> None:
+        self._reader = ClipReader(cache, stream, spec)
+        self._items, self._stream, self._spec = items, stream, spec
+        self._clips, self._crops = clips, crops
+
+    def __len__(self) -> int:
+        return len(self._items) * self._clips
+
+    def __getitem__(self, number: int) -> Batch:
+        video, clip = divmod(number, self._clips)
+        item, spec = self._items[video], self._spec
+        available = self._stream.available(item)
+        indices = even_clips(available, spec.length, spec.stride, self._clips)[clip]
+        batch = self._reader.read(
+            item, indices, lambda h, w: fixed_views(h, w, spec.size, self._crops)
+        )
+        return batch._replace(video=torch.full_like(batch.video, video))
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, number) pairs in an order that depends on (seed, epoch) alone; split over processes.
+
+    So a resumed run sees what an undisturbed one would have seen.
+    """
+
+    def __init__(
+        self, count: int, seed: int, rank: int = 0, world: int = 1, epoch: int = 0
+    ) -> None:
+        self._count, self._seed, self._rank, self._world = count, seed, rank, world
+        self._epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._count // self._world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
+        # Every process gets equally many, or the others would wait for ever: some videos repeat.
+        order = np.resize(order, len(self) * self._world)
+        return ((self._epoch, int(number)) for number in order[self._rank :: self._world])
+
+
+class ClipData(lightning.LightningDataModule):
+    """The loaders of one run: training clips, and evenly spaced ones of the validation part."""
+
+    def __init__(
+        self,
+        cache: FlowCache,
+        train: Sequence[Item],
+        validation: Sequence[Item],
+        stream: Stream,
+        spec: ClipSpec,
+        *,
+        seed: int,
+        batch_size: int,
+        workers: int,
+        validation_clips: int = 3,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        self._train = TrainClips(cache, train, stream, spec, seed)
+        self._validation = TestClips(cache, validation, stream, spec, validation_clips, 1)
+        self._seed, self._batch_size, self._workers = seed, batch_size, workers
+        # The trainer starts the loader before it says which epoch a resumed run begins with.
+        self._first_epoch = first_epoch
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled anew each epoch; the last batch may be smaller."""
+        rank, world = 0, 1
+        if self.trainer is not None:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+        sampler = EpochSampler(len(self._train), self._seed, rank, world, self._first_epoch)
+        return make_loader(self._train, self._batch_size, self._workers, sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Evenly spaced clips, centre crop; nothing where there is no validation part."""
+        if len(self._validation) == 0:
+            return []
+        return make_loader(self._validation, self._batch_size, self._workers)
+
+
+def make_loader(
+    dataset: Dataset[Batch], batch_size: int, workers: int, sampler: Any = None
+) -> DataLoader[Batch]:
+    """A loader that joins the views of all its clips into one batch."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=_join,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        # Its own, or starting a loader would move the generator that dropout draws from.
+        generator=torch.Generator(),
+    )
+
+
+def _join(batches: Sequence[Batch]) -> Batch:
+    return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))

@@ -1,0 +1,95 @@
+"""The two streams as values: what differs between appearance and motion stands here and only here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowcache.cache.entry import Entry
+from flowcache.cache.recipe import Recipe
+from twostream.data.index import Item
+
+Integers = npt.NDArray[np.integer]
+Read = Callable[[Entry, Sequence[int]], Integers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """What a network sees of a video.
+
+    channels: C of a clip (T, C, H, W).
+    length: frames of a clip, by default.
+    available: how many frames or fields a video has.
+    read: an entry's frames or fields by number, integers (T, C, H, W).
+    mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
+    is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
+    scale: value of one integer step of each channel, given the recipe.
+    shift: what is added after the scaling.
+    """
+
+    name: str
+    channels: int
+    length: int
+    available: Callable[[Item], int]
+    read: Read
+    mirror: tuple[int, ...]
+    is_displacement: bool
+    scale: Callable[[Recipe], tuple[float, ...]]
+    shift: tuple[float, ...]
+
+
+# Named functions, because a stream is pickled into loading processes.
+def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
+    return np.moveaxis(entry.rgb[indices], 3, 1)
+
+
+def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
+    return entry.codes[indices]
+
+
+def _frames(item: Item) -> int:
+    return item.frames
+
+
+def _fields(item: Item) -> int:
+    return item.fields
+
+
+def _rgb_scale(_: Recipe) -> tuple[float, ...]:
+    return tuple(1 / (255 * std) for std in _STD)
+
+
+def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
+    return recipe.quantizer_step, recipe.quantizer_step
+
+
+# The channel statistics of ImageNet, which published weights expect (values in 0..1).
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+SPATIAL = Stream(
+    name="spatial",
+    channels=3,
+    length=1,
+    available=_frames,
+    read=_read_rgb,
+    mirror=(1, 1, 1),
+    is_displacement=False,
+    scale=_rgb_scale,
+    shift=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
+)
+
+TEMPORAL = Stream(
+    name="temporal",
+    channels=2,
+    length=10,
+    available=_fields,
+    read=_read_flow,
+    mirror=(-1, 1),
+    is_displacement=True,
+    scale=_flow_scale,
+    shift=(0.0, 0.0),
+)
+
+STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL)}

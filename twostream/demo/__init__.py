@@ -1,0 +1,1 @@
+"""A small video set of our own."""

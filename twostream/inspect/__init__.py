@@ -1,0 +1,1 @@
+"""What models cost and see, measured and printed; nothing else needs it."""

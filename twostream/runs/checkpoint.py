@@ -1,0 +1,133 @@
+"""A checkpoint rebuilds its own model and names its stream, data recipe and split."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from flowcache import plugins
+from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
+from twostream import models
+from twostream.data.clips import ClipSpec
+from twostream.data.splits import Split
+from twostream.data.streams import STREAMS, Stream
+from twostream.nets.normalize import Normalized
+
+_KEY = "twostream"
+# What reading something else as a checkpoint can lead to.
+_UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    UserError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """All that is needed to build a network and to feed it, beside its weights.
+
+    pretraining: the network is what pretrains the model: it returns a loss and no logits.
+    """
+
+    stream: str
+    model: str
+    options: Mapping[str, Any]
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    recipe: Recipe
+    split: Split
+    pretraining: bool = False
+
+    @property
+    def values(self) -> Stream:
+        """The stream."""
+        return STREAMS[self.stream]
+
+    def build(self) -> Normalized:
+        """The network with fresh weights. UserError for what the model refuses or cannot do."""
+        network: Any = plugins.create(
+            models,
+            self.model,
+            **self.options,
+            channels=self.values.channels,
+            length=self.clip.length,
+            classes=len(self.classes),
+        )
+        if self.pretraining:
+            if not hasattr(network, "pretrainer"):
+                raise UserError(
+                    f"{self.model} has no pretraining of its own: name a model that has",
+                    "model",
+                )
+            network = network.pretrainer()
+        return Normalized(network, self.values.scale(self.recipe), self.values.shift)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, strings and numbers, as a checkpoint may hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """From `to_plain`'s result."""
+        return cls(
+            stream=plain["stream"],
+            model=plain["model"],
+            options=plain["options"],
+            classes=tuple(plain["classes"]),
+            clip=ClipSpec.from_plain(plain["clip"]),
+            recipe=Recipe.from_plain(plain["recipe"]),
+            split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
+            pretraining=plain.get("pretraining", False),  # absent from older checkpoints
+        )
+
+
+def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
+    """Put the spec into a checkpoint that is about to be written."""
+    checkpoint[_KEY] = spec.to_plain()
+
+
+def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
+    """The network with its trained weights, in evaluation mode, and its spec.
+
+    Nothing in the file is executed. UserError where it is missing or no checkpoint of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        spec = Spec.from_plain(content[_KEY])
+        model = spec.build()
+        prefix = "model."
+        state = content["state_dict"].items()
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: train that stream first") from None
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no checkpoint of twostream: {reason}") from None
+    if spec.pretraining:
+        raise UserError(f"{path} is of a pretraining and names no class: train from it as weights")
+    return model.eval(), spec
+
+
+def learnt_from(path: Path) -> set[str]:
+    """The videos that weights were trained on or chosen by; none where they are no checkpoint of ours."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        split = Spec.from_plain(content[_KEY]).split
+    except _UNREADABLE:
+        return set()
+    return {*split.train, *split.validation}
+
+
+def first_epoch_after(path: Path) -> int:
+    """The epoch with which a run goes on from its last checkpoint."""
+    return int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1

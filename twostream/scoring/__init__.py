@@ -1,0 +1,1 @@
+"""What a network says of each video, and how right it is."""

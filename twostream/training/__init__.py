@@ -1,0 +1,1 @@
+"""Teach one network."""
