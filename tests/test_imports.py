@@ -66,20 +66,48 @@ def of_folder(folder):
     return [s for s in SOURCES if s.startswith(f"{folder}/") and s != f"{folder}/__init__.py"]
 
 
-FLOORS = [
-    {"errors", "types"},
-    {"atomic", "compiled", "indexing", "plugins", "quantize"},
-    {"algorithms", "video"},
-    {"cache"},
-    {"workers"},
-    {"extraction"},
-    {"show"},
-]
-"""The rooms of flowcache; each imports itself and what stands on the floors above it in this list."""
+FLOORS = {
+    "flowcache": [
+        {"errors", "types"},
+        {"atomic", "compiled", "indexing", "plugins", "quantize"},
+        {"algorithms", "video"},
+        {"cache"},
+        {"workers"},
+        {"extraction"},
+        {"show"},
+    ],
+    "twostream": [
+        {"options"},
+        {"data", "nets"},
+        {"backbones"},
+        {"models"},
+        {"runs"},
+        {"scoring", "training"},
+        {"fusion", "report"},
+        {"prediction", "inspect", "demo", "stages"},
+        {"api"},
+        {"commands"},
+        {"__main__"},
+    ],
+}
+"""The rooms of both packages; each imports itself and what stands on the floors above it in its list."""
+
+HEAVY = {"torch", "cv2", "h5py", "lightning", "av", "joblib", "matplotlib", "numba"}
+"""What takes so long to load that a command first does it when it needs it."""
 
 
 def room(module):
     return module.split(".")[1]
+
+
+def loaded_by(module, wanted):
+    """Which of these are loaded in a new process that imports a module."""
+    code = f"import sys, {module}; print(*(set({sorted(wanted)!r}) & sys.modules.keys()))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
 
 
 def test_the_rules_have_files_to_look_at():
@@ -87,16 +115,21 @@ def test_the_rules_have_files_to_look_at():
         assert of_folder(folder), folder
     assert imports("flowcache/cache/store.py") >= {"flowcache.cache.entry", "joblib"}
     assert imports("flowcache/cache/recipe.py") >= {"flowcache.algorithms", "flowcache.plugins"}
-    rooms = {p.stem for p in (ROOT / "flowcache").iterdir() if p.suffix == ".py" or p.is_dir()}
-    assert rooms - {"__init__", "__pycache__", "py"} == set().union(*FLOORS)
 
 
-@pytest.mark.parametrize("source", of_folder("flowcache"))
-def test_the_rooms_of_flowcache_import_downward_only(source):
-    own = source.removesuffix(".py").split("/")[1]
-    (floor,) = (i for i, rooms in enumerate(FLOORS) if own in rooms)
-    below = set().union(*FLOORS[:floor])
-    assert {room(m) for m in ours(source) if "." in m} <= below | {own}
+@pytest.mark.parametrize("package", sorted(FLOORS))
+def test_every_room_stands_on_a_floor(package):
+    rooms = {p.stem for p in (ROOT / package).iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert rooms - {"__init__", "__pycache__", "py"} == set().union(*FLOORS[package])
+
+
+@pytest.mark.parametrize("source", [*of_folder("flowcache"), *of_folder("twostream")])
+def test_rooms_import_downward_only(source):
+    package, own, *_ = source.removesuffix(".py").split("/")
+    floors = FLOORS[package]
+    (floor,) = (i for i, rooms in enumerate(floors) if own in rooms)
+    below = set().union(*floors[:floor])
+    assert {room(m) for m in ours(source) if m.startswith(f"{package}.")} <= below | {own}
 
 
 @pytest.mark.parametrize("source", of_folder("flowcache"))
@@ -112,15 +145,20 @@ def test_no_folder_holds_more_than_a_dozen_things():
         assert len(things - {folder / "__init__.py"}) <= 13, folder
 
 
-@pytest.mark.parametrize("source", sources("twostream/*.py", "twostream/**/*.py"))
-def test_twostream_never_imports_the_commands(source):
+@pytest.mark.parametrize("source", [s for s in SOURCES if s != "cli.py"])
+def test_nobody_imports_the_file_that_is_only_the_door(source):
     assert "cli" not in tops(source)
 
 
-def test_the_words_of_the_command_line_stand_in_two_files():
-    assert [s for s in SOURCES if "click" in tops(s)] == ["cli.py", "twostream/commands/options.py"]
-    assert not ours("twostream/commands/options.py")
-    assert third_party("twostream/commands/options.py") == {"click"}
+def test_the_door_opens_on_the_commands_and_holds_nothing_of_its_own():
+    assert imports("cli.py") == imports("twostream/__main__.py") == {"twostream.commands.main"}
+
+
+def test_the_words_of_the_command_line_stand_with_the_commands_alone():
+    named = [s for s in SOURCES if "click" in tops(s)]
+    assert {s.rpartition("/")[0] for s in named} == {"twostream/commands"}
+    for command in ("train", "fuse", "predict"):
+        assert f"twostream/commands/{command}.py" in named
 
 
 def test_types_import_nothing_of_ours():
@@ -154,6 +192,11 @@ def test_fusion_rules_import_scores_alone(source):
     assert ours(source) <= {"twostream.scoring.scores"}
 
 
+@pytest.mark.parametrize("module", ["twostream.scoring.evaluate", "twostream.prediction.predict"])
+def test_who_scores_and_predicts_needs_no_lightning(module):
+    assert loaded_by(module, {"torch", "lightning", "torchmetrics", "matplotlib"}) == {"torch"}
+
+
 @pytest.mark.parametrize(
     "folder",
     ["flowcache/algorithms", "twostream/backbones", "twostream/models", "twostream/fusion"],
@@ -171,23 +214,16 @@ def test_plugins_never_import_one_another_and_nobody_imports_one_by_name(folder)
 
 
 @pytest.mark.parametrize(
-    "source", sources("twostream/training/fit.py", "twostream/scoring/evaluate.py")
+    "source", sources("twostream/training/fit.py", "twostream/training/module.py")
 )
-def test_training_and_evaluation_are_handed_their_model_and_loader(source):
+def test_training_is_handed_its_model_and_its_loader(source):
     named = {m for m in ours(source) if m.startswith(("twostream.models", "twostream.data.clips"))}
     assert not named
 
 
-def test_the_commands_load_nothing_heavy_until_one_runs():
-    code = (
-        "import sys, cli; "
-        "print([m for m in ('torch', 'cv2', 'h5py', 'lightning', 'av', 'joblib', 'matplotlib', "
-        "'numba') if m in sys.modules])"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+@pytest.mark.parametrize("module", ["cli", "twostream", "twostream.commands.main"])
+def test_the_commands_load_nothing_heavy_until_one_runs(module):
+    assert loaded_by(module, HEAVY) == set()
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -1,1 +1,55 @@
-"""Cached clips → scores: two networks, one for appearance and one for motion, fused late."""
+"""Two-stream video recognition. The public names; docs/python.md shows their use.
+
+Each name is imported when it is first used, so that importing the package itself costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowcache.errors import UserError
+    from twostream.api import Clips, Run, create_model, fuse, load, save, train
+    from twostream.prediction.predict import Prediction, Predictor
+    from twostream.scoring.scores import Scores
+    from twostream.stages import Listener
+
+_HOMES = {
+    "Clips": "twostream.api",
+    "Listener": "twostream.stages",
+    "Prediction": "twostream.prediction.predict",
+    "Predictor": "twostream.prediction.predict",
+    "Run": "twostream.api",
+    "Scores": "twostream.scoring.scores",
+    "UserError": "flowcache.errors",
+    "create_model": "twostream.api",
+    "fuse": "twostream.api",
+    "load": "twostream.api",
+    "save": "twostream.api",
+    "train": "twostream.api",
+}
+"""The module that each public name stands in."""
+
+__all__ = [
+    "Clips",
+    "Listener",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "Scores",
+    "UserError",
+    "create_model",
+    "fuse",
+    "load",
+    "save",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,23 +1,27 @@
-"""The stages joined: cache → split → network → checkpoint → scores. Each works on files."""
+"""The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 
 from flowcache import plugins
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream import fusion
-from twostream.data.clips import ClipData, TestClips, make_loader
-from twostream.data.index import Item, VideoIndex, VideoIndexError, read_index
+from twostream import models
+from twostream.data.index import Item, VideoIndex, VideoIndexError
 from twostream.data.splits import Split, check_leakage, write_split
+from twostream.data.streams import STREAMS
+from twostream.fusion import create_rule, shares_of
+from twostream.nets.card import Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import fetch, load_published, read_state
-from twostream.report.report import write_confusion_csv, write_confusion_png, write_predictions
+from twostream.report.pictures import write_confusion_png
+from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
+from twostream.runs import files
 from twostream.runs.checkpoint import (
     Spec,
     add_spec,
@@ -25,96 +29,198 @@ from twostream.runs.checkpoint import (
     learnt_from,
     load_checkpoint,
 )
-from twostream.runs.record import (
-    PREDICTIONS,
-    SCORES,
-    SPLIT,
-    RunOptions,
-    TrainOptions,
-    is_first_process,
-)
-from twostream.scoring.evaluate import average_logits
+from twostream.runs.options import RunOptions, TrainOptions
+from twostream.runs.record import is_first_process
+from twostream.runs.split import split_cache
+from twostream.scoring.evaluate import items_to_test, items_to_validate, score
 from twostream.scoring.scores import Scores, align
-from twostream.training.fit import (
-    BEST,
-    LAST,
-    Classification,
-    Objective,
-    Row,
-    Training,
-    fit,
-    own_loss,
-)
-
-Say = Callable[[str], None]
-FusionRule = Callable[[Sequence[Scores]], Scores]
+from twostream.training.data import ClipData
+from twostream.training.fit import Row, fit
+from twostream.training.module import Classification, Objective, Training, own_loss
 
 
-def train_stream(
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Who is told how a training goes; by default nobody."""
+
+    say: Callable[[str], None] = lambda _: None
+    """Is given sentences."""
+
+    on_epoch: Callable[[Row, int], None] = lambda *_: None
+    """Is given the measures of an epoch that has ended, and how many epochs there are."""
+
+    on_clips: Callable[[int, int], None] = lambda *_: None
+    """Is given how many clips have been scored after the training, and of how many."""
+
+    progress_bar: bool = False
+    """Whether Lightning may draw its own bar over the batches."""
+
+
+SILENT = Listener()
+"""What the helping processes of a distributed run have."""
+
+
+def train(
     cache: FlowCache,
     folder: Path,
     options: TrainOptions,
     *,
     resume: bool = False,
-    say: Say = lambda _: None,
-    on_epoch: Callable[[Row], None] = lambda _: None,
-    progress_bar: bool = False,
+    listener: Listener = SILENT,
+    network: Any = None,
 ) -> Scores | None:
-    """Train one stream into `folder` and score its test videos with the best checkpoint.
+    """Train one stream into `folder`, and score its test and validation videos with the best epoch.
 
-    Returns the scores; None in the helping processes of a distributed run.
+    network: a user's own, in place of the model that the options name; it gets the weights of the best
+        epoch. Returns the scores of the test videos; None in the helping processes of a distributed run.
     """
-    tested = _learn(
-        cache,
-        folder,
-        options,
-        weights=options.weights,
-        resume=resume,
-        say=say,
-        on_epoch=on_epoch,
-        progress_bar=progress_bar,
-    )
-    if tested is None:
+    if not _learn(
+        cache, folder, options, resume=resume, listener=listener, init=options.init, network=network
+    ):
         return None
-    return evaluate_run(
+    return evaluate(
         cache,
         folder,
-        tested,
         clips=options.clips,
         crops=options.crops,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        say=say,
+        batch_size=options.schedule.batch_size,
+        jobs=options.jobs,
+        say=listener.say,
+        on_clips=listener.on_clips,
+        network=network,
     )
 
 
-def pretrain_stream(
+def pretrain(
     cache: FlowCache,
     folder: Path,
     options: RunOptions,
     *,
     resume: bool = False,
-    say: Say = lambda _: None,
-    on_epoch: Callable[[Row], None] = lambda _: None,
-    progress_bar: bool = False,
+    listener: Listener = SILENT,
 ) -> bool:
     """Train one stream into `folder` without labels, by the model's own pretraining.
 
-    The videos are divided as `train_stream` divides them, and those of the test part are not read.
-    Returns False in the helping processes of a distributed run. UserError for a model without a
-    pretraining.
+    The videos are divided as `train` divides them, and those of the test part are not read. Returns
+    False in the helping processes of a distributed run. UserError for a model without a pretraining.
     """
-    tested = _learn(
-        cache,
-        folder,
-        options,
-        pretraining=True,
-        resume=resume,
-        say=say,
-        on_epoch=on_epoch,
-        progress_bar=progress_bar,
+    return _learn(cache, folder, options, resume=resume, listener=listener, pretraining=True)
+
+
+def evaluate(
+    cache: FlowCache,
+    folder: Path,
+    *,
+    clips: int = 10,
+    crops: int = 1,
+    batch_size: int = 32,
+    jobs: int = 2,
+    say: Callable[[str], None] = lambda _: None,
+    on_clips: Callable[[int, int], None] = lambda *_: None,
+    network: Any = None,
+) -> Scores:
+    """Score a run's test and validation videos with its best checkpoint.
+
+    on_clips: is given how many clips are scored, and of how many. network: see `train`.
+
+    Writes the scores of both, the predictions and `metrics.json` into the run's folder.
+    """
+    model, spec = load_checkpoint(folder / files.BEST, network)
+    if differences := spec.recipe.differences(cache.recipe):
+        say(f"this cache differs from the one trained on: {'; '.join(differences)}")
+
+    split, done = spec.split, 0
+    total = clips * crops * (len(split.test) + len(split.validation))
+
+    def count(scored_now: int) -> None:
+        nonlocal done
+        done += scored_now
+        on_clips(done, total)
+
+    def scored(items: Sequence[Item], trained_on: Sequence[str]) -> Scores:
+        return score(
+            model,
+            spec,
+            cache,
+            items,
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
+            workers=jobs,
+            trained_on=trained_on,
+            on_clips=count,
+        )
+
+    scores = scored(items_to_test(cache, spec), (*split.train, *split.validation))
+    scores.save(folder / files.SCORES)
+    metrics: dict[str, Any] = {
+        "clips": clips,
+        "crops": crops,
+        "split": split.digest,
+        "test": scores,
+    }
+    if split.validation:
+        metrics["validation"] = scored(items_to_validate(cache, spec), split.train)
+        metrics["validation"].save(folder / files.VALIDATION_SCORES)
+    write_predictions(folder / files.PREDICTIONS, scores)
+    write_metrics(folder / files.METRICS, metrics)
+    return scores
+
+
+def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path) -> list[Scores]:
+    """Fuse the test scores of runs, and write the result into a folder of its own.
+
+    Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
+    do not belong together, see `scores.align`.
+    """
+    if len({folder.name for folder in folders}) < len(folders):
+        raise UserError("two of the runs have folders of one name: rename one", "runs")
+    runs = align([replace(Scores.load(f / files.SCORES), name=f.name) for f in folders])
+    shares = shares_of([run.name for run in runs], weights)
+    fused = create_rule(rule, shares)(runs)
+    fused.save(into / files.SCORES)
+    write_predictions(into / files.PREDICTIONS, fused)
+    write_confusion_csv(into / files.CONFUSION_TABLE, fused)
+    write_confusion_png(into / files.CONFUSION_PICTURE, [*runs, fused])
+    made_of = [{"run": str(f), "share": shares[f.name]} for f in folders]
+    write_metrics(into / files.METRICS, {"rule": rule, "runs": made_of, "test": fused})
+    return [*runs, fused]
+
+
+def spec_of(
+    options: RunOptions,
+    cache: FlowCache,
+    classes: tuple[str, ...],
+    split: Split,
+    pretraining: bool = False,
+    network: Any = None,
+) -> Spec:
+    """All that builds and feeds the network of a run: what was left to the model is filled in."""
+    own = Card(paper="", year=0)
+    card: Card = plugins.module(models, options.model).CARD if network is None else own
+    clip = replace(
+        options.clip,
+        length=options.clip.length or card.length or STREAMS[options.stream].length,
+        crop=options.clip.crop or card.size,
     )
-    return tested is not None
+    return Spec(
+        stream=options.stream,
+        model=options.model,
+        options=options.options,
+        classes=classes,
+        clip=clip,
+        recipe=cache.recipe,
+        split=split,
+        pretraining=pretraining,
+    )
+
+
+def try_clip(spec: Spec) -> None:
+    """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
+    values, clip = spec.values, spec.clip
+    with torch.device("meta"), torch.no_grad():
+        network = spec.build().network.eval()
+        network(torch.empty(1, clip.length, values.channels, clip.crop, clip.crop))
 
 
 def _learn(
@@ -122,48 +228,39 @@ def _learn(
     folder: Path,
     options: RunOptions,
     *,
-    pretraining: bool = False,
-    weights: str | None = None,
     resume: bool,
-    say: Say,
-    on_epoch: Callable[[Row], None],
-    progress_bar: bool,
-) -> Sequence[Item] | None:
+    listener: Listener,
+    pretraining: bool = False,
+    init: str | None = None,
+    network: Any = None,
+) -> bool:
     """Divide the videos, build the network and train it: what training and pretraining share.
 
-    Returns the test videos; None in the helping processes of a distributed run.
+    Returns False in the helping processes of a distributed run.
     """
     if not is_first_process():
-        say = on_epoch = _say_nothing
-    index, split = options.split.carry_out(cache, options.seed)
-    resume = resume and (folder / LAST).exists()
+        listener = SILENT
+    say, schedule = listener.say, options.schedule
+    index, split = split_cache(cache, options.split, options.seed)
+    resume = resume and (folder / files.LAST).exists()
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
         say("no groups: each video counts as one (related videos can be named by groups)")
-    spec = Spec(
-        stream=options.stream,
-        model=options.model,
-        options=options.options,
-        classes=index.classes,
-        clip=options.clip,
-        recipe=cache.recipe,
-        split=split,
-        pretraining=pretraining,
-    )
-    try_clip(spec)
+    spec = spec_of(options, cache, index.classes, split, pretraining, network)
+    if network is None:
+        try_clip(spec)
     if is_first_process():
-        write_split(folder / SPLIT, index, split)
+        write_split(folder / files.SPLIT, index, split)
     say(
         f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
         f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
     )
-    schedule = options.schedule
     lightning.seed_everything(options.seed, verbose=False)
-    model = spec.build()
-    if weights and not resume:
-        _refuse_leakage(weights, index, split)
-        for note in _load_weights(model, weights):
+    model = spec.build(network)
+    if init and not resume:
+        _refuse_leakage(init, index, split)
+        for note in _load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
     say(f"{options.model}, {parameters:,} parameters, {schedule.epochs} epochs")
@@ -174,123 +271,35 @@ def _learn(
         spec.values,
         spec.clip,
         seed=options.seed,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        first_epoch=first_epoch_after(folder / LAST) if resume else 0,
+        batch_size=schedule.batch_size,
+        workers=options.jobs,
+        first_epoch=first_epoch_after(folder / files.LAST) if resume else 0,
     )
-    objective: Objective = own_loss
-    if not pretraining:
-        objective = Classification(len(index.classes), schedule.label_smoothing)
     trainer = fit(
-        Training(model, objective, schedule, lambda content: add_spec(content, spec)),
+        Training(
+            model,
+            _objective(options, len(index.classes), pretraining),
+            schedule,
+            lambda content: add_spec(content, spec),
+            options.seed,
+        ),
         data,
         folder,
         epochs=schedule.epochs,
         validated=bool(split.validation),
         resume=resume,
-        on_epoch=on_epoch,
-        progress_bar=progress_bar,
-        **options.trainer,
+        on_epoch=lambda row: listener.on_epoch(row, schedule.epochs),
+        progress_bar=listener.progress_bar,
+        told=options.trainer,
     )
-    return index.select(split.test) if trainer.is_global_zero else None
+    return bool(trainer.is_global_zero)
 
 
-def evaluate_run(
-    cache: FlowCache,
-    folder: Path,
-    items: Sequence[Item],
-    *,
-    clips: int,
-    crops: int,
-    batch_size: int = 32,
-    workers: int = 2,
-    say: Say = lambda _: None,
-) -> Scores:
-    """Score videos with a run's best checkpoint; writes `scores.npz` and `predictions.csv` there."""
-    model, spec = load_checkpoint(folder / BEST)
-    if differences := spec.recipe.differences(cache.recipe):
-        say(f"this cache differs from the one trained on: {'; '.join(differences)}")
-    scores = score(
-        model, spec, cache, items, clips=clips, crops=crops, batch_size=batch_size, workers=workers
-    )
-    scores.save(folder / SCORES)
-    write_predictions(folder / PREDICTIONS, scores)
-    return scores
-
-
-def items_to_test(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
-    """The test videos of a checkpoint's split, as they lie in a cache. UserError where one lacks."""
-    index = read_index(cache, None, spec.classes)
-    here = {item.id for item in index.items}
-    if missing := [i for i in spec.split.test if i not in here]:
-        raise UserError(
-            f"{len(missing)} of the {len(spec.split.test)} test videos are not in {cache.root}, the "
-            f"first is {missing[0]}: name the cache that was trained on",
-            "cache",
-        )
-    return index.select(spec.split.test)
-
-
-def fuse_runs(runs: Path, weights: Mapping[str, float], rule: str) -> list[Scores]:
-    """Fuse the scores of `runs/<name>`; writes `runs/fused`. Returns the streams' and the fused scores.
-
-    ScoresError where they do not belong together, see `scores.align`.
-    """
-    check_weights(weights)
-    streams = align([Scores.load(runs / name / SCORES) for name in weights])
-    fuse: FusionRule = plugins.create(fusion, rule, weights=weights)
-    fused = fuse(streams)
-    folder = runs / "fused"
-    fused.save(folder / SCORES)
-    write_predictions(folder / PREDICTIONS, fused)
-    write_confusion_csv(folder / "confusion.csv", fused)
-    write_confusion_png(folder / "confusion.png", [*streams, fused])
-    return [*streams, fused]
-
-
-def check_weights(weights: Mapping[str, float]) -> None:
-    """UserError unless these make a weighted mean of two streams or more."""
-    values = list(weights.values())
-    if len(values) < 2 or not all(0 <= v < np.inf for v in values) or sum(values) == 0:
-        raise UserError(
-            "weights must be two or more numbers, none below 0, not all 0 and none infinite",
-            "weights",
-        )
-
-
-def try_clip(spec: Spec) -> None:
-    """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
-    values, clip = spec.values, spec.clip
-    with torch.device("meta"), torch.no_grad():
-        network = spec.build().network.eval()
-        network(torch.empty(1, clip.length, values.channels, clip.size, clip.size))
-
-
-def score(
-    model: Normalized,
-    spec: Spec,
-    cache: FlowCache,
-    items: Sequence[Item],
-    *,
-    clips: int,
-    crops: int,
-    batch_size: int,
-    workers: int,
-) -> Scores:
-    """Logits of evenly spaced clips, averaged over each video."""
-    dataset = TestClips(cache, items, spec.values, spec.clip, clips, crops)
-    loader = make_loader(dataset, max(1, batch_size // crops), workers)
-    # The cache at hand may have another quantiser than the one trained on.
-    model.set_scale(spec.values.scale(cache.recipe))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Scores(
-        name=spec.stream,
-        ids=tuple(item.id for item in items),
-        logits=average_logits(model, loader, len(items), device),
-        labels=np.array([item.label for item in items], np.int64),
-        classes=spec.classes,
-        trained_on=tuple(sorted((*spec.split.train, *spec.split.validation))),
-    )
+def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objective:
+    if pretraining:
+        return own_loss
+    smoothing = options.label_smoothing if isinstance(options, TrainOptions) else 0.0
+    return Classification(classes, smoothing)
 
 
 def _load_weights(model: Normalized, weights: str) -> list[str]:
@@ -298,7 +307,7 @@ def _load_weights(model: Normalized, weights: str) -> list[str]:
     if weights != "published":
         return load_published(network, read_state(weights))
     if not getattr(network, "published", None):
-        raise UserError("nobody published weights of this model: name a file, or none")
+        raise UserError("nobody published weights of this model: name a file, or none", "init")
     return load_published(network, fetch(network.published))
 
 
@@ -309,9 +318,6 @@ def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:
     except VideoIndexError as error:
         raise UserError(
             f"{weights} has learnt from videos that this run tests on ({error}): give both runs the "
-            "same split"
+            "same split",
+            "init",
         ) from None
-
-
-def _say_nothing(_: object) -> None:
-    pass

@@ -17,10 +17,12 @@ from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.cache.writer import write_entry
 from flowcache.types import FlowStack, Frames
-from twostream.data.clips import ClipSpec
+from twostream import stages
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item, read_index
-from twostream.runs.record import TrainOptions
-from twostream.training.fit import Schedule
+from twostream.runs.options import Schedule, TrainerOptions, TrainOptions
+from twostream.runs.record import start_run
+from twostream.runs.split import split_cache
 
 Add = Callable[..., None]
 
@@ -174,7 +176,7 @@ def misled(
     root, plan = tmp_path_factory.mktemp("misled") / "cache", options()
     # Which videos are drawn depends on names and digests, and not on what they show.
     cache = make_toy(root)
-    _, split = plan.split.carry_out(cache, plan.seed)
+    _, split = split_cache(cache, plan.split, plan.seed)
     for identifier in split.validation:
         rng = np.random.default_rng(list(identifier.encode()))
         add(cache, identifier, *toy_video(int(identifier.startswith("calm")), rng))
@@ -189,22 +191,39 @@ def items() -> Callable[[FlowCache], Sequence[Item]]:
 
 @pytest.fixture(scope="session")
 def options() -> Callable[..., TrainOptions]:
-    """A run of seconds; `clip`, `schedule` and `split` take changes as dictionaries or values."""
+    """A run of seconds; `clip`, `schedule` and `trainer` take their changes as dictionaries."""
 
     def make(stream: str = "temporal", **changes: Any) -> TrainOptions:
-        clip = {"length": 1 if stream == "spatial" else 3, "size": 16} | changes.pop("clip", {})
-        schedule = {"epochs": 3, "learning_rate": 0.01} | changes.pop("schedule", {})
+        clip = {"length": 1 if stream == "spatial" else 3, "crop": 16} | changes.pop("clip", {})
+        schedule = {"epochs": 3, "learning_rate": 0.01, "batch_size": 4}
+        trainer = {"accelerator": "cpu", "devices": 1} | changes.pop("trainer", {})
         values: dict[str, Any] = {
             "stream": stream,
             "model": "tiny",
             "options": {"width": 4},
-            "batch_size": 4,
-            "workers": 0,
+            "jobs": 0,
             "clips": 2,
-            "trainer": {"accelerator": "cpu", "devices": 1},
         }
         return TrainOptions(
-            **values | changes, clip=ClipSpec(**clip), schedule=Schedule(**schedule)
+            clip=ClipSpec(**clip),
+            schedule=Schedule(**schedule | changes.pop("schedule", {})),
+            trainer=TrainerOptions(**trainer),
+            **values | changes,
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_runs(
+    toy: FlowCache,
+    options: Callable[..., TrainOptions],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with a finished run of each stream, for tests that only read them."""
+    folder = tmp_path_factory.mktemp("runs")
+    for stream in ("spatial", "temporal"):
+        plan = options(stream, schedule={"epochs": 2})
+        start_run(folder / stream, plan, overwrite=False)
+        stages.train(toy, folder / stream, plan)
+    return folder

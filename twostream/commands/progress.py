@@ -1,4 +1,4 @@
-"""The progress of an extraction, and of the flow of one video."""
+"""Progress: of an extraction, and of anything that is counted."""
 
 import time
 from pathlib import Path
@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from flowcache.extraction.one import Job
 from flowcache.extraction.outcome import Outcome
+
+_SECONDS_BETWEEN_LINES = 20.0
 
 
 class ExtractionBar:
@@ -64,18 +66,24 @@ class ExtractionBar:
         self._progress.update(self._task, speed=text)
 
 
-class FieldsBar:
-    """A bar over the fields of one video, drawn from the first field on."""
+class Bar:
+    """A bar over things of which so many are done; without a terminal, a line now and then.
 
-    def __init__(self, console: Console) -> None:
+    It is drawn from the first of them on, since before that something may be wrong.
+    """
+
+    def __init__(self, console: Console, word: str, things: str) -> None:
+        self._console, self._word, self._things = console, word, things
         self._progress = Progress(
-            TextColumn("flow"),
+            TextColumn(word),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("fields"),
+            TextColumn(things),
             console=console,
+            transient=True,
         )
         self._task: TaskID | None = None
+        self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +91,17 @@ class FieldsBar:
     def __exit__(self, *_: object) -> None:
         _stop(self._progress)
 
-    def progressed(self, done: int, expected: int) -> None:
-        """So many fields are done."""
+    def progressed(self, done: int, total: int) -> None:
+        """So many of all are done."""
+        if not self._console.is_terminal:
+            if time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
+                self._said = time.monotonic()
+                self._console.print(f"{self._word}: {done} of {total} {self._things}")
+            return
         if self._task is None:
             self._progress.start()
             self._task = self._progress.add_task("")
-        self._progress.update(self._task, completed=done, total=expected)
+        self._progress.update(self._task, completed=done, total=total)
 
 
 def _stop(progress: Progress) -> None:

@@ -2,18 +2,17 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item
 from twostream.data.sampling import Indices, even_clips, random_clip
 from twostream.data.streams import Stream
@@ -41,30 +40,6 @@ class Batch(NamedTuple):
     video: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClipSpec:
-    """How clips are cut; part of a checkpoint.
-
-    length, stride: frames (or fields) of a clip and the distance between them.
-    size: height and width that the network sees, in pixels.
-    scales: see `random_view`.
-    flip: mirror half of the training clips.
-    subtract_mean: from each field its mean displacement (Simonyan & Zisserman 2014, section 3.1).
-    """
-
-    length: int
-    stride: int = 1
-    size: int = 224
-    scales: tuple[float, ...] = ()
-    flip: bool = True
-    subtract_mean: bool = True
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """From `asdict`'s result, also where JSON has turned the tuple into a list."""
-        return cls(**{**plain, "scales": tuple(plain["scales"])})
-
-
 class ClipReader:
     """Reads clips of one stream; keeps a few entries open, in each process its own."""
 
@@ -86,7 +61,7 @@ class ClipReader:
         else:
             mean = np.zeros((len(numbers), stream.channels), np.float32)
         views = choose(*clip.shape[2:])
-        seen = [apply_view(clip, view, spec.size, stream) for view in views]
+        seen = [apply_view(clip, view, spec.crop, stream) for view in views]
         clips, gains = zip(*seen, strict=True)
         return Batch(
             torch.from_numpy(np.stack(clips)),
@@ -125,7 +100,7 @@ class TrainClips(Dataset[Batch]):
         rng = np.random.default_rng([self._seed, epoch, number])
         indices = random_clip(self._stream.available(item), spec.length, spec.stride, rng)
         return self._reader.read(
-            item, indices, lambda h, w: [random_view(h, w, spec.size, spec.scales, spec.flip, rng)]
+            item, indices, lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)]
         )
 
 
@@ -156,74 +131,9 @@ class TestClips(Dataset[Batch]):
         available = self._stream.available(item)
         indices = even_clips(available, spec.length, spec.stride, self._clips)[clip]
         batch = self._reader.read(
-            item, indices, lambda h, w: fixed_views(h, w, spec.size, self._crops)
+            item, indices, lambda h, w: fixed_views(h, w, spec.crop, self._crops)
         )
         return batch._replace(video=torch.full_like(batch.video, video))
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, number) pairs in an order that depends on (seed, epoch) alone; split over processes.
-
-    So a resumed run sees what an undisturbed one would have seen.
-    """
-
-    def __init__(
-        self, count: int, seed: int, rank: int = 0, world: int = 1, epoch: int = 0
-    ) -> None:
-        self._count, self._seed, self._rank, self._world = count, seed, rank, world
-        self._epoch = epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self._count // self._world)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
-        # Every process gets equally many, or the others would wait for ever: some videos repeat.
-        order = np.resize(order, len(self) * self._world)
-        return ((self._epoch, int(number)) for number in order[self._rank :: self._world])
-
-
-class ClipData(lightning.LightningDataModule):
-    """The loaders of one run: training clips, and evenly spaced ones of the validation part."""
-
-    def __init__(
-        self,
-        cache: FlowCache,
-        train: Sequence[Item],
-        validation: Sequence[Item],
-        stream: Stream,
-        spec: ClipSpec,
-        *,
-        seed: int,
-        batch_size: int,
-        workers: int,
-        validation_clips: int = 3,
-        first_epoch: int = 0,
-    ) -> None:
-        super().__init__()
-        self._train = TrainClips(cache, train, stream, spec, seed)
-        self._validation = TestClips(cache, validation, stream, spec, validation_clips, 1)
-        self._seed, self._batch_size, self._workers = seed, batch_size, workers
-        # The trainer starts the loader before it says which epoch a resumed run begins with.
-        self._first_epoch = first_epoch
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled anew each epoch; the last batch may be smaller."""
-        rank, world = 0, 1
-        if self.trainer is not None:
-            rank, world = self.trainer.global_rank, self.trainer.world_size
-        sampler = EpochSampler(len(self._train), self._seed, rank, world, self._first_epoch)
-        return make_loader(self._train, self._batch_size, self._workers, sampler)
-
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Evenly spaced clips, centre crop; nothing where there is no validation part."""
-        if len(self._validation) == 0:
-            return []
-        return make_loader(self._validation, self._batch_size, self._workers)
 
 
 def make_loader(

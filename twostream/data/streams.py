@@ -25,6 +25,7 @@ class Stream:
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
     scale: value of one integer step of each channel, given the recipe.
+    unit_scale: the same for what is in the stream's own units, gray levels or pixels.
     shift: what is added after the scaling.
     """
 
@@ -36,6 +37,7 @@ class Stream:
     mirror: tuple[int, ...]
     is_displacement: bool
     scale: Callable[[Recipe], tuple[float, ...]]
+    unit_scale: tuple[float, ...]
     shift: tuple[float, ...]
 
 
@@ -57,7 +59,7 @@ def _fields(item: Item) -> int:
 
 
 def _rgb_scale(_: Recipe) -> tuple[float, ...]:
-    return tuple(1 / (255 * std) for std in _STD)
+    return _RGB_SCALE
 
 
 def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
@@ -67,6 +69,7 @@ def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
 # The channel statistics of ImageNet, which published weights expect (values in 0..1).
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
+_RGB_SCALE = tuple(1 / (255 * std) for std in _STD)
 
 SPATIAL = Stream(
     name="spatial",
@@ -77,6 +80,7 @@ SPATIAL = Stream(
     mirror=(1, 1, 1),
     is_displacement=False,
     scale=_rgb_scale,
+    unit_scale=_RGB_SCALE,
     shift=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
 )
 
@@ -89,6 +93,7 @@ TEMPORAL = Stream(
     mirror=(-1, 1),
     is_displacement=True,
     scale=_flow_scale,
+    unit_scale=(1.0, 1.0),
     shift=(0.0, 0.0),
 )
 

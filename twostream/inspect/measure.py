@@ -6,7 +6,6 @@ what a network has learnt.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache.errors import UserError
 from twostream.inspect.connections import Connections
+from twostream.inspect.values import Layer, Shape
 
 # Every network for clips takes pictures of this side and so many frames; see `layers`.
 _SMALL_SIDE = 64
@@ -24,23 +24,6 @@ _WRAPPERS = ("backbone", "model", "network", "encoder")
 
 Build = Callable[[int], nn.Module]
 """Frames of a clip → a network for such clips."""
-Shape = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One row of a network.
-
-    name: its path, without the wrappers around it; the whole network is "scores".
-    kind: what it is, as conv or linear.
-    size: of its output for one clip, C × T × H × W; of tokens D × N.
-    field: frames, rows and columns of the clip that reach one unit of it.
-    """
-
-    name: str
-    kind: str
-    size: tuple[int, ...]
-    field: tuple[int, int, int]
 
 
 def parameters(network: nn.Module) -> int:

@@ -1,90 +1,59 @@
 """The models as a person reads them: what each costs and sees, and its layers side by side."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import torch
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
-from torch import nn
 
-from flowcache import plugins
 from flowcache.errors import UserError
-from twostream import models
 from twostream.data.streams import STREAMS
-from twostream.inspect import measure
-from twostream.inspect.measure import Layer, Shape
-from twostream.nets.card import Card
+from twostream.inspect.rows import look_up_all, models_as_plain
+from twostream.inspect.values import Entry, Input, Layer, Shape
+
+__all__ = [
+    "Input",
+    "figures_table",
+    "layers_table",
+    "models_as_plain",
+    "papers_table",
+    "show_layers",
+    "show_models",
+]
 
 _WIDTH_OF_A_FILE = 1000  # what is read by a program is not wrapped
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """What models are measured on; what is None is each model's own standard."""
-
-    stream: str = "spatial"
-    length: int | None = None
-    size: int | None = None
-    classes: int = 400
-
-    def clip(self, card: Card, stream: str = "") -> Shape:
-        """(T, C, H, W) for one model. stream: another than this."""
-        values = STREAMS[stream or self.stream]
-        length, size = self.length or card.length or values.length, self.size or card.size
-        return length, values.channels, size, size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A model as measured: its multiply-accumulates (macs), and the frames that one unit of its last
-    map and one score see (field); see `twostream.inspect.measure`.
-    """
-
-    name: str
-    card: Card
-    clip: Shape
-    parameters: int
-    macs: int
-    field: tuple[int, int]
-    streams: tuple[str, ...]
-
-
 def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> None:
-    """Print a table of these models, or of all, each built with these options."""
-    if options and not names:
-        raise UserError(
-            "an option belongs to a model: name the model, as in `models c3d`", "options"
-        )
-    entries, failures = [], []
-    for name in names or plugins.names(models):
-        try:
-            entries.append(look_up(name, options, given))
-        except UserError as error:
-            if names:
-                raise
-            failures.append(f"{name}: {error}")
+    """Print a table of these models, or of all, each built with these options.
+
+    UserError where one that is named cannot take such clips, and for options of no named model.
+    """
+    entries, failures = look_up_all(names, options, given)
     console = _console()
     console.print(figures_table(entries, given))
     console.print(papers_table(entries))
-    for line in failures:
-        console.print(f"  left out: {line}", soft_wrap=True)
+    for name, error in failures.items():
+        console.print(f"  left out: {name}: {error}", soft_wrap=True)
 
 
 def show_layers(names: Sequence[str], options: Sequence[str], given: Input) -> None:
-    """Print the layers of these models, side by side if there is room, else one after another."""
+    """Print the layers of these models, side by side if there is room, else one after another.
+
+    UserError where no model is named, or one cannot take such clips.
+    """
+    # It imports torch, which the table of the models does without.
+    from twostream.inspect.measure_models import card_of, measure_layers
+
     if not names:
         raise UserError(
             "layers are those of a model: name one or more, as in `models c3d`", "layers"
         )
     columns = {}
     for name in names:
-        clip = given.clip(_card(name))
-        heading = f"{name}\n{_input(clip)}"
-        columns[heading] = measure.layers(_build(name, options, given.stream, given.classes), clip)
+        heading = f"{name}\n{_input(given.clip(card_of(name)))}"
+        columns[heading] = measure_layers(name, options, given)
     console = _console()
     together = layers_table(columns)
     unlimited = console.options.update(max_width=_WIDTH_OF_A_FILE)
@@ -97,30 +66,6 @@ def show_layers(names: Sequence[str], options: Sequence[str], given: Input) -> N
         f"{given.stream} stream. Outputs are C×T×H×W, of tokens D×N; what one unit of them sees is T×H×W "
         "of the clip.",
         soft_wrap=True,
-    )
-
-
-def look_up(name: str, options: Sequence[str], given: Input) -> Entry:
-    """Measure one model. UserError where it cannot take such clips."""
-    card = _card(name)
-    macs = {}
-    for stream in STREAMS:
-        clip = given.clip(card, stream)
-        try:
-            network = _build(name, options, stream, given.classes)(clip[0])
-            macs[stream] = measure.operations(network, clip)
-        except UserError:
-            if stream == given.stream:
-                raise
-    build, clip = _build(name, options, given.stream, given.classes), given.clip(card)
-    return Entry(
-        name=name,
-        card=card,
-        clip=clip,
-        parameters=measure.parameters(build(clip[0])),
-        macs=macs[given.stream],
-        field=measure.temporal_field(build, clip),
-        streams=tuple(macs),
     )
 
 
@@ -137,7 +82,7 @@ def figures_table(entries: Sequence[Entry], given: Input) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("streams")
     for entry in entries:
-        unit, scores = entry.field
+        unit, scores = entry.field_of_unit, entry.field_of_scores
         table.add_row(
             entry.name,
             _input(entry.clip),
@@ -198,29 +143,6 @@ def _times(values: Sequence[int]) -> str:
 def _input(clip: Shape) -> str:
     length, _, height, _ = clip
     return f"{length}×{height}²"
-
-
-def _card(name: str) -> Card:
-    card: Card = plugins.module(models, name).CARD
-    return card
-
-
-def _build(name: str, options: Sequence[str], stream: str, classes: int) -> Callable[[int], Any]:
-    chosen = plugins.parse_options(models, name, options)
-
-    def build(length: int) -> nn.Module:
-        with torch.device("meta"):
-            network: nn.Module = plugins.create(
-                models,
-                name,
-                channels=STREAMS[stream].channels,
-                length=length,
-                classes=classes,
-                **chosen,
-            )
-        return network
-
-    return build
 
 
 def _console() -> Console:

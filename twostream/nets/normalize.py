@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class Normalized(nn.Module):
-    """value = (integer × scale − mean) × gain + shift, and then the network.
+    """value = (number × scale − mean) × gain + shift, and then the network.
 
     scale, shift: per channel, fixed for the stream and its cache; kept in the state, so that a
-        checkpoint carries them. mean (per plane) and gain (per channel) come with each clip.
+        checkpoint carries them. mean (per plane) and gain (per channel) come with each clip, where its
+        numbers are the stored integers.
     """
 
     scale: Tensor
@@ -22,10 +23,16 @@ class Normalized(nn.Module):
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
 
-    def forward(self, clip: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
-        """Clip (B, T, C, H, W) integers, mean (B, T, C), gain (B, C) → logits (B, K)."""
-        values = clip.to(self.scale.dtype) * self.scale - mean[..., None, None]
-        logits: Tensor = self.network(values * gain[:, None, :, None, None] + self.shift)
+    def forward(
+        self, clip: Tensor, mean: Tensor | None = None, gain: Tensor | None = None
+    ) -> Tensor:
+        """Clip (B, T, C, H, W), mean (B, T, C), gain (B, C) → logits (B, K)."""
+        values = clip.to(self.scale.dtype) * self.scale
+        if mean is not None:
+            values = values - mean[..., None, None]
+        if gain is not None:
+            values = values * gain[:, None, :, None, None]
+        logits: Tensor = self.network(values + self.shift)
         return logits
 
     def set_scale(self, scale: Sequence[float]) -> None:

@@ -1,45 +1,60 @@
-"""New videos through every stream and the fusion, by the recipes that the checkpoints were trained on."""
+"""New videos through every run and the fusion, by the recipes that the checkpoints were trained on."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
-from flowcache import plugins
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
 from flowcache.workers.devices import for_this_machine
-from twostream import fusion
 from twostream.data.index import Item
+from twostream.fusion import create_rule, shares_of
 from twostream.nets.normalize import Normalized
+from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
+from twostream.scoring.evaluate import score
 from twostream.scoring.scores import Scores
-from twostream.stages import check_weights, score
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one video: `best[stream]` is (class, probability), best first."""
+    """The most probable classes of one video."""
 
     video: str
+
     best: Mapping[str, Sequence[tuple[str, float]]]
+    """By the name of each run and of the fusion: (class, probability), the best first."""
 
 
 class Predictor:
-    """Checkpoints, loaded once. UserError where they do not know the same classes."""
+    """The networks of one or several runs, loaded once."""
 
-    def __init__(self, checkpoints: Sequence[Path]) -> None:
-        self._streams: list[tuple[Normalized, Spec]] = [load_checkpoint(p) for p in checkpoints]
+    def __init__(
+        self, folders: Sequence[Path], networks: Mapping[str, nn.Module] | None = None
+    ) -> None:
+        """networks: a user's own, by the names of the runs' folders.
+
+        Raises UserError for a folder without a network, and where not all know the same classes.
+        """
+        self.names = [folder.name for folder in folders]
+        if len(set(self.names)) < len(folders):
+            raise UserError("two of the runs have folders of one name: rename one", "run")
+        self._streams: list[tuple[Normalized, Spec]] = [
+            load_checkpoint(folder / files.BEST, (networks or {}).get(folder.name))
+            for folder in folders
+        ]
         first = self._streams[0][1]
-        for _, spec in self._streams[1:]:
+        for name, (_, spec) in zip(self.names, self._streams, strict=True):
             if spec.classes != first.classes:
                 raise UserError(
-                    f"the {first.stream} and the {spec.stream} checkpoint know different classes: "
-                    "train both on the same videos"
+                    f"the runs {self.names[0]} and {name} know different classes: train both on the "
+                    "same videos"
                 )
 
         self._recipes = [for_this_machine(spec.recipe) for _, spec in self._streams]
@@ -55,29 +70,26 @@ class Predictor:
         ]
         return list(dict.fromkeys(notes))
 
-    @property
-    def names(self) -> list[str]:
-        """The streams."""
-        return [spec.stream for _, spec in self._streams]
-
     def __call__(
         self,
-        video: Path,
+        video: str | Path,
         *,
-        weights: Mapping[str, float],
+        weights: Sequence[float] = (0.5,),
         rule: str = "softmax",
         clips: int = 10,
         crops: int = 1,
         top: int = 5,
     ) -> Prediction:
-        """Each stream's best classes and, where there are several streams, those of their fusion.
+        """Each run's best classes and, where there are several runs, those of their fusion.
+
+        weights: see `fusion.shares_of`. rule: a fusion rule. clips, crops: see `data.clips.TestClips`.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
-        if len(self._streams) > 1:
-            check_weights(weights)
+        shares = shares_of(self.names, weights) if len(self.names) > 1 else {}
+        video = Path(video)
         if not video.is_file():
-            raise UserError(f"{video} is no file: name a video")
+            raise UserError(f"{video} is no file: name a video", "videos")
         scores = []
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             caches: dict[str, tuple[FlowCache, Item]] = {}
@@ -98,11 +110,9 @@ class Predictor:
                         workers=0,
                     )
                 )
-        if len(scores) > 1:
-            fuse: Callable[[Sequence[Scores]], Scores] = plugins.create(
-                fusion, rule, weights=weights
-            )
-            scores.append(fuse(scores))
+        scores = [replace(one, name=name) for one, name in zip(scores, self.names, strict=True)]
+        if shares:
+            scores.append(create_rule(rule, shares)(scores))
         return Prediction(str(video), {one.name: _best(one, top) for one in scores})
 
 

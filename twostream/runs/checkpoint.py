@@ -12,7 +12,7 @@ from flowcache import plugins
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
 from twostream import models
-from twostream.data.clips import ClipSpec
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
 from twostream.data.streams import STREAMS, Stream
 from twostream.nets.normalize import Normalized
@@ -28,7 +28,6 @@ _UNREADABLE = (
     ValueError,
     EOFError,
     pickle.UnpicklingError,
-    UserError,
 )
 
 
@@ -53,16 +52,23 @@ class Spec:
         """The stream."""
         return STREAMS[self.stream]
 
-    def build(self) -> Normalized:
-        """The network with fresh weights. UserError for what the model refuses or cannot do."""
-        network: Any = plugins.create(
-            models,
-            self.model,
-            **self.options,
-            channels=self.values.channels,
-            length=self.clip.length,
-            classes=len(self.classes),
-        )
+    def build(self, network: Any = None) -> Normalized:
+        """The network with fresh weights, or the user's own that is given.
+
+        UserError for what the model refuses or cannot do, and for a network of a user's own that is not
+        given.
+        """
+        if network is None:
+            if "." in self.model:
+                raise UserError(f"the network is a {self.model} of your own: pass it", "model")
+            network = plugins.create(
+                models,
+                self.model,
+                **self.options,
+                channels=self.values.channels,
+                length=self.clip.length,
+                classes=len(self.classes),
+            )
         if self.pretraining:
             if not hasattr(network, "pretrainer"):
                 raise UserError(
@@ -96,20 +102,23 @@ def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
     checkpoint[_KEY] = spec.to_plain()
 
 
-def load_checkpoint(path: Path) -> tuple[Normalized, Spec]:
+def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
     """The network with its trained weights, in evaluation mode, and its spec.
 
+    network: a user's own, which gets the weights.
     Nothing in the file is executed. UserError where it is missing or no checkpoint of ours.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         spec = Spec.from_plain(content[_KEY])
-        model = spec.build()
+        model = spec.build(network)
         prefix = "model."
         state = content["state_dict"].items()
         model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train that stream first") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}", error.parameter) from None
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no checkpoint of twostream: {reason}") from None
@@ -123,7 +132,7 @@ def learnt_from(path: Path) -> set[str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         split = Spec.from_plain(content[_KEY]).split
-    except _UNREADABLE:
+    except (*_UNREADABLE, UserError):
         return set()
     return {*split.train, *split.validation}
 

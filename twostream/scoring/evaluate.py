@@ -1,12 +1,19 @@
 """Clips → one vector of logits a video."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
 from flowcache.types import Float32
+from twostream.data.clips import TestClips, make_loader
+from twostream.data.index import Item, read_index
+from twostream.nets.normalize import Normalized
+from twostream.runs.checkpoint import Spec
+from twostream.scoring.scores import Scores
 
 
 @torch.inference_mode()
@@ -36,3 +43,58 @@ def average_logits(
     if total is None or (count == 0).any():
         raise ValueError("a video has no clip")
     return np.asarray((total / count[:, None]).float().numpy())
+
+
+def score(
+    model: Normalized,
+    spec: Spec,
+    cache: FlowCache,
+    items: Sequence[Item],
+    *,
+    clips: int,
+    crops: int,
+    batch_size: int,
+    workers: int,
+    trained_on: Sequence[str] = (),
+    on_clips: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Logits of evenly spaced clips, averaged over each video.
+
+    trained_on: the videos that had a part in the training, which the scores name. on_clips: is given the
+        number of clips (times crops) after each batch.
+    """
+    dataset = TestClips(cache, items, spec.values, spec.clip, clips, crops)
+    loader = make_loader(dataset, max(1, batch_size // crops), workers)
+    # The cache at hand may have another quantiser than the one trained on.
+    model.set_scale(spec.values.scale(cache.recipe))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Scores(
+        name=spec.stream,
+        ids=tuple(item.id for item in items),
+        logits=average_logits(model, loader, len(items), device, on_clips),
+        labels=np.array([item.label for item in items], np.int64),
+        classes=spec.classes,
+        trained_on=tuple(sorted(trained_on)),
+    )
+
+
+def items_to_test(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
+    """The test videos of a checkpoint's split, as they lie in a cache. UserError where one lacks."""
+    return _items(cache, spec, spec.split.test, "test")
+
+
+def items_to_validate(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
+    """The validation videos in the same way."""
+    return _items(cache, spec, spec.split.validation, "validation")
+
+
+def _items(cache: FlowCache, spec: Spec, ids: Sequence[str], part: str) -> tuple[Item, ...]:
+    index = read_index(cache, None, spec.classes)
+    here = {item.id for item in index.items}
+    if missing := [identifier for identifier in ids if identifier not in here]:
+        raise UserError(
+            f"{len(missing)} of the {len(ids)} {part} videos are not in {cache.root}, the first is "
+            f"{missing[0]}: name the cache that was trained on",
+            "cache",
+        )
+    return index.select(ids)

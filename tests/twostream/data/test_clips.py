@@ -1,30 +1,21 @@
 import os
 import pickle
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader
 
-from twostream.data.clips import (
-    ClipData,
-    ClipReader,
-    ClipSpec,
-    EpochSampler,
-    TestClips,
-    TrainClips,
-    make_loader,
-)
+from twostream.data.clip_spec import ClipSpec
+from twostream.data.clips import ClipReader, TestClips, TrainClips, make_loader
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
 from twostream.data.views import View, fixed_views
 from twostream.nets.normalize import Normalized
+from twostream.training.data import EpochSampler
 
 RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
 BOTH = pytest.mark.parametrize("stream", [RGB, FLOW], ids=["spatial", "temporal"])
@@ -78,7 +69,7 @@ def test_a_constant_flow_grows_with_the_picture_and_turns_in_the_mirror(
     flow = np.empty((3, 2, 24, 32))
     flow[:, 0], flow[:, 1] = 2.0, -1.25
     cache = one_flow(flow)
-    spec = ClipSpec(length=3, size=size, subtract_mean=False)
+    spec = ClipSpec(length=3, crop=size, subtract_mean=False)
     batch = read(cache, FLOW, spec, [0, 1, 2], View(0, 3, side, side, mirrored))
     seen = in_units(batch, FLOW, cache.recipe)
     factor = size / side
@@ -93,7 +84,7 @@ def test_every_training_clip_of_a_constant_flow_is_true_of_its_picture(one_flow)
     flow = np.empty((5, 2, 24, 32))
     flow[:, 0], flow[:, 1] = 2.0, -1.0
     cache = one_flow(flow)
-    spec = ClipSpec(length=2, size=18, scales=(1.0, 0.75, 0.5), subtract_mean=False)
+    spec = ClipSpec(length=2, crop=18, scales=(1.0, 0.75, 0.5), subtract_mean=False)
     clips = TrainClips(cache, read_index(cache).items, FLOW, spec, seed=0)
     seen = set()
     for epoch in range(60):
@@ -114,7 +105,7 @@ def test_the_mean_is_of_each_whole_field_and_subtracted_before_the_crop(one_flow
     flow[0, 0, :, :16], flow[1, 0] = 4.0, 3.0
     flow[0, 1], flow[1, 1, :12] = -5.0, 1.0
     cache = one_flow(flow)
-    spec = ClipSpec(length=2, size=8)
+    spec = ClipSpec(length=2, crop=8)
     left = View(0, 0, 8, 8, mirrored)
     right = View(16, 24, 8, 8, mirrored)
     batch = read(cache, FLOW, spec, [0, 1], left, right)
@@ -129,7 +120,7 @@ def test_the_mean_grows_with_the_picture_too(one_flow):
     flow = np.zeros((1, 2, 24, 24))
     flow[0, 0, :, :12] = 4.0
     cache = one_flow(flow)
-    batch = read(cache, FLOW, ClipSpec(length=1, size=48), [0], View(0, 0, 24, 24))
+    batch = read(cache, FLOW, ClipSpec(length=1, crop=48), [0], View(0, 0, 24, 24))
     seen = in_units(batch, FLOW, cache.recipe)[0, 0, 0]
     np.testing.assert_allclose(seen[:, :20], 4.0, atol=1e-5)  # (4 − 2) · 2
     np.testing.assert_allclose(seen[:, -20:], -4.0, atol=1e-5)
@@ -143,7 +134,7 @@ def test_a_constant_motion_of_the_camera_disappears_and_stays_without_subtractio
     seen = {}
     for subtract in (True, False):
         cache = one_flow(panned)
-        spec = ClipSpec(length=3, size=16, subtract_mean=subtract)
+        spec = ClipSpec(length=3, crop=16, subtract_mean=subtract)
         seen[subtract] = in_units(read(cache, FLOW, spec, [0, 1, 2], view), FLOW, cache.recipe)
     cut = flow[None, :, :, 2:18, 4:20]
     np.testing.assert_allclose(
@@ -157,7 +148,7 @@ def test_fields_and_components_fold_in_the_order_x1_y1_x2_y2(one_flow):
     for t in range(4):
         flow[t, 0], flow[t, 1] = t + 1, -(t + 1) - 0.5
     cache = one_flow(flow)
-    spec = ClipSpec(length=4, size=24, subtract_mean=False)
+    spec = ClipSpec(length=4, crop=24, subtract_mean=False)
     batch = read(cache, FLOW, spec, [0, 1, 2, 3], View(0, 0, 24, 24))
     folded = in_units(batch, FLOW, cache.recipe).reshape(1, 8, 24, 24)
     assert folded[0, :, 5, 5].tolist() == [1, -1.5, 2, -2.5, 3, -3.5, 4, -4.5]
@@ -170,7 +161,7 @@ def test_clips_travel_as_integers_of_the_smallest_kind(one_flow, toy):
         (toy, FLOW, None, torch.int8),
         (one_flow(np.zeros((2, 2, 24, 24)), quantizer_step=1 / 64), FLOW, 1 / 64, torch.int16),
     ):
-        spec = ClipSpec(length=2, size=12)
+        spec = ClipSpec(length=2, crop=12)
         batch = read(cache, stream, spec, [0, 1], view)
         assert batch.clip.dtype == kind, step
         assert (batch.mean.dtype, batch.gain.dtype) == (torch.float32, torch.float32)
@@ -178,7 +169,7 @@ def test_clips_travel_as_integers_of_the_smallest_kind(one_flow, toy):
 
 
 def test_a_frame_reaches_the_network_as_published_weights_expect(toy):
-    batch = read(toy, RGB, ClipSpec(length=1, size=20), [2], View(0, 0, 20, 20))
+    batch = read(toy, RGB, ClipSpec(length=1, crop=20), [2], View(0, 0, 20, 20))
     rgb = toy.entry(read_index(toy).items[0].id).rgb[[2]][0] / 255
     expected = (rgb - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     seen = in_units(batch, RGB, toy.recipe)[0, 0]
@@ -200,7 +191,7 @@ def test_a_training_clip_is_one_view_of_consecutive_frames(
     flow = np.repeat(rng.integers(-60, 61, (1, 2, 24, 32)) * 0.25, 7, axis=0)
     add(cache, "c/a", frames, flow)
     clips = TrainClips(
-        cache, read_index(cache).items, stream, ClipSpec(length=4, size=12, scales=scales), 0
+        cache, read_index(cache).items, stream, ClipSpec(length=4, crop=12, scales=scales), 0
     )
     pictures = set()
     for epoch in range(12):
@@ -213,7 +204,7 @@ def test_a_training_clip_is_one_view_of_consecutive_frames(
 
 @BOTH
 def test_a_training_clip_depends_on_the_seed_the_epoch_and_the_video_alone(stream, toy, items):
-    spec = ClipSpec(length=2, size=8)
+    spec = ClipSpec(length=2, crop=8)
     first, again, other = (TrainClips(toy, items(toy), stream, spec, seed) for seed in (1, 1, 2))
     list(islice((again[5, n] for n in (9, 3, 0)), 3))  # what was read before changes nothing
     assert same(first[0, 3], again[0, 3])
@@ -224,7 +215,7 @@ def test_a_training_clip_depends_on_the_seed_the_epoch_and_the_video_alone(strea
 @BOTH
 @pytest.mark.parametrize("crops", [1, 10])
 def test_test_clips_are_those_that_a_person_would_cut_out(stream, crops, toy, items):
-    spec = ClipSpec(length=2, size=12)
+    spec = ClipSpec(length=2, crop=12)
     clips = TestClips(toy, items(toy), stream, spec, clips=3, crops=crops)
     assert len(clips) == 3 * len(items(toy))
     video = 7
@@ -248,7 +239,7 @@ def test_a_video_shorter_than_a_clip_is_looped(stream, tmp_path, new_cache, add)
     cache = new_cache(tmp_path)
     add(cache, "c/a", count=3)
     items = read_index(cache).items
-    spec = ClipSpec(length=7, size=16, flip=False)
+    spec = ClipSpec(length=7, crop=16, flip=False)
     count = 3 if stream is RGB else 2
     for clip in (
         TrainClips(cache, items, stream, spec, 0)[0, 0].clip[0],
@@ -267,7 +258,7 @@ def test_a_video_of_one_field_and_one_smaller_than_the_crop_still_make_clips(
     cache = new_cache(tmp_path)
     add(cache, "c/a", count=2, size=(9, 13))
     items = read_index(cache).items
-    spec = ClipSpec(length=10, size=32, stride=2)
+    spec = ClipSpec(length=10, crop=32, stride=2)
     assert TrainClips(cache, items, stream, spec, 0)[0, 0].clip.shape[-2:] == (32, 32)
     assert TestClips(cache, items, stream, spec, 10, 10)[9].clip.shape[-2:] == (32, 32)
 
@@ -276,7 +267,7 @@ def test_the_stride_is_the_distance_between_fields(one_flow):
     flow = np.zeros((9, 2, 24, 24))
     flow[:, 0] = np.arange(9)[:, None, None]
     cache = one_flow(flow)
-    spec = ClipSpec(length=3, stride=4, size=24, flip=False, subtract_mean=False)
+    spec = ClipSpec(length=3, stride=4, crop=24, flip=False, subtract_mean=False)
     clips = TrainClips(cache, read_index(cache).items, FLOW, spec, 0)
     seen = in_units(clips[0, 0], FLOW, cache.recipe)[0, :, 0, 0, 0]
     assert seen.tolist() == [0, 4, 8]
@@ -291,11 +282,11 @@ def batches(loader):
 
 @BOTH
 def test_two_workers_give_what_none_gives(stream, toy, items):
-    dataset = TestClips(toy, items(toy), stream, ClipSpec(length=2, size=12), 2, 1)
+    dataset = TestClips(toy, items(toy), stream, ClipSpec(length=2, crop=12), 2, 1)
     alone, helped = (batches(make_loader(dataset, 7, workers)) for workers in (0, 2))
     assert len(alone) == len(helped) == -(-40 // 7)
     assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
-    train = TrainClips(toy, items(toy), stream, ClipSpec(length=2, size=12), 3)
+    train = TrainClips(toy, items(toy), stream, ClipSpec(length=2, crop=12), 3)
     drawn = []
     for workers in (0, 2):
         sampler = EpochSampler(len(train), 3)
@@ -312,7 +303,7 @@ def test_two_workers_give_what_none_gives(stream, toy, items):
 def test_workers_may_be_forked_or_spawned_after_files_were_opened(stream, method, toy, items):
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {method}")
-    dataset = TestClips(toy, items(toy)[:4], stream, ClipSpec(length=2, size=12), 1, 1)
+    dataset = TestClips(toy, items(toy)[:4], stream, ClipSpec(length=2, crop=12), 1, 1)
     before = [dataset[n] for n in range(4)]
     loader = DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context=method)
     both = [(batch, dataset[n]) for n, batch in enumerate(loader)]  # parent and child side by side
@@ -323,7 +314,7 @@ def test_workers_may_be_forked_or_spawned_after_files_were_opened(stream, method
 
 @BOTH
 def test_a_dataset_with_open_files_can_be_sent_elsewhere(stream, toy, items):
-    dataset = TestClips(toy, items(toy), stream, ClipSpec(length=2, size=12), 1, 1)
+    dataset = TestClips(toy, items(toy), stream, ClipSpec(length=2, crop=12), 1, 1)
     expected = dataset[5]
     assert same(pickle.loads(pickle.dumps(dataset))[5], expected)
 
@@ -335,7 +326,7 @@ def test_more_videos_than_may_be_open_are_read_right(tmp_path, new_cache, add):
         flow = np.full((2, 2, 8, 8), n * 0.25)
         add(cache, f"c/{n:03}", np.zeros((3, 8, 8, 3), np.uint8), flow)
     dataset = TestClips(
-        cache, read_index(cache).items, FLOW, ClipSpec(length=1, size=8, subtract_mean=False), 1, 1
+        cache, read_index(cache).items, FLOW, ClipSpec(length=1, crop=8, subtract_mean=False), 1, 1
     )
     for n in [*range(count), *range(count), 69, 0, 35]:
         assert torch.all(dataset[n].clip == n)
@@ -343,62 +334,3 @@ def test_more_videos_than_may_be_open_are_read_right(tmp_path, new_cache, add):
     if descriptors.is_dir():
         open_files = [os.path.realpath(p) for p in descriptors.iterdir()]
         assert sum(str(cache.root) in p for p in open_files) <= 64
-
-
-# The sampler and the data module
-
-
-@given(st.integers(1, 50), st.integers(1, 6), st.integers(0, 5), st.integers(0, 5))
-def test_an_epoch_visits_every_video_and_all_processes_equally_often(count, world, seed, epoch):
-    ranks = []
-    for rank in range(world):
-        sampler = EpochSampler(count, seed, rank, world)
-        sampler.set_epoch(epoch)
-        ranks.append(list(sampler))
-        assert len(ranks[-1]) == len(sampler)
-        assert all(e == epoch for e, _ in ranks[-1])
-    visits = Counter(n for own in ranks for _, n in own)
-    assert set(visits) == set(range(count))
-    assert max(visits.values()) - min(visits.values()) <= 1
-
-
-def test_the_order_depends_on_the_seed_and_the_epoch_alone():
-    def order(seed, epoch):
-        sampler = EpochSampler(30, seed)
-        sampler.set_epoch(epoch)
-        return [n for _, n in sampler]
-
-    assert order(1, 4) == order(1, 4)
-    assert len({tuple(order(s, e)) for s in range(3) for e in range(3)}) == 9
-    sampler = EpochSampler(30, 1)
-    sampler.set_epoch(2)
-    assert list(sampler) == list(sampler)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 20, 64])
-def test_nothing_is_dropped_from_the_last_batch(batch_size, toy, items):
-    everything = items(toy)
-    data = ClipData(
-        toy,
-        everything[:14],
-        everything[14:],
-        FLOW,
-        ClipSpec(length=2, size=8),
-        seed=0,
-        batch_size=batch_size,
-        workers=0,
-        validation_clips=3,
-    )
-    train = list(data.train_dataloader())
-    assert sum(len(b.clip) for b in train) == 14
-    labels = torch.cat([b.label for b in train]).tolist()
-    assert Counter(labels) == Counter(item.label for item in everything[:14])
-    videos = torch.cat([b.video for b in data.val_dataloader()]).tolist()
-    assert videos == [v for v in range(6) for _ in range(3)]
-
-
-def test_without_a_validation_part_there_is_no_validation_loader(toy, items):
-    data = ClipData(
-        toy, items(toy), (), FLOW, ClipSpec(length=2, size=8), seed=0, batch_size=4, workers=0
-    )
-    assert list(data.val_dataloader()) == []

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream import fusion
+from twostream import fusion, stages
+from twostream.fusion import shares_of
+from twostream.runs.files import SCORES
 from twostream.scoring.scores import Scores, ScoresError
-from twostream.stages import SCORES, fuse_runs
 
 NAMES = plugins.names(fusion)
 EVERY = pytest.mark.parametrize("rule", NAMES)
@@ -122,11 +124,75 @@ def test_probabilities_that_vanish_stay_numbers(rule):
     assert fused.logits.argmax(1).tolist() == [0, 2]
 
 
-# The command's work, on files
+# Shares
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((0.5,), {"a": 0.5, "b": 0.5}),
+        ((0.75,), {"a": 0.25, "b": 0.75}),
+        ((0,), {"a": 1.0, "b": 0.0}),
+        ((1,), {"a": 0.0, "b": 1.0}),
+        ((1, 1.5), {"a": 0.4, "b": 0.6}),
+        ((0, 3), {"a": 0.0, "b": 1.0}),
+        ((1, 2, 5), {"a": 0.125, "b": 0.25, "c": 0.625}),
+    ],
+)
+def test_a_single_number_is_the_second_runs_share_and_more_are_weights(weights, expected):
+    assert shares_of(list(expected), weights) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=2, max_size=6))
+def test_shares_add_up_to_one_and_keep_the_ratios(weights):
+    names = [f"run {n}" for n in range(len(weights))]
+    shares = shares_of(names, weights)
+    assert list(shares) == names
+    assert sum(shares.values()) == pytest.approx(1)
+    for name, weight in zip(names, weights, strict=True):
+        assert shares[name] / shares[names[0]] == pytest.approx(weight / weights[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        ("a", (1,)),
+        ("", ()),
+        ("ab", ()),
+        ("ab", (1.01,)),
+        ("ab", (-0.01,)),
+        ("ab", (float("nan"),)),
+        ("ab", (0, 0)),
+        ("ab", (-1, 2)),
+        ("ab", (float("nan"), 1)),
+        ("ab", (float("inf"), 1)),
+        ("ab", (1, 1, 1)),
+        ("abc", (0.5,)),
+        ("abc", (0.5, 0.5)),
+    ],
+    ids=str,
+)
+def test_weights_that_make_no_mean_are_refused(names, weights):
+    with pytest.raises(UserError, match="weight") as caught:
+        shares_of(list(names), weights)
+    assert caught.value.parameter == "weights"
+
+
+@EVERY
+def test_the_rules_are_made_by_name(rule):
+    assert fusion.names() == NAMES
+    one, two = streams()
+    fused = fusion.create_rule(rule, {"spatial": 0.3, "temporal": 0.7})([one, two])
+    expected = fuse(rule, {"spatial": 3, "temporal": 7}, [one, two])
+    np.testing.assert_allclose(fused.logits, expected.logits, atol=1e-6)
+
+
+# The stage, on files
 
 
 @pytest.fixture
 def runs(tmp_path):
+    """Folders of two runs, whose videos are in different orders."""
     one, two = streams(n=30)
     order = np.random.default_rng(3).permutation(30)
     two = replace(
@@ -137,54 +203,73 @@ def runs(tmp_path):
     )
     for scores in (one, two):
         scores.save(tmp_path / scores.name / SCORES)
-    return tmp_path
+    return [tmp_path / "spatial", tmp_path / "temporal"]
 
 
 @EVERY
-def test_fused_runs_are_joined_by_id_and_written(runs, rule):
+def test_fused_runs_are_joined_by_id_and_written(runs, rule, tmp_path):
     one, two = streams(n=30)
-    results = fuse_runs(runs, {"spatial": 0.4, "temporal": 0.6}, rule)
+    results = stages.fuse(runs, [0.6], rule, tmp_path / "fused")
     assert [s.name for s in results] == ["spatial", "temporal", "fused"]
     expected = fuse(rule, {"spatial": 0.4, "temporal": 0.6}, [one, two])
     np.testing.assert_allclose(results[2].logits, expected.logits, atol=1e-6)
-    written = Scores.load(runs / "fused" / SCORES)
+    written = Scores.load(tmp_path / "fused" / SCORES)
     assert written.ids == one.ids
     np.testing.assert_array_equal(written.logits, results[2].logits)
     for name in ("predictions.csv", "confusion.csv", "confusion.png"):
-        assert (runs / "fused" / name).stat().st_size > 0
+        assert (tmp_path / "fused" / name).stat().st_size > 0
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        {},
-        {"spatial": 1.0},
-        {"spatial": 0.0, "temporal": 0.0},
-        {"spatial": -1.0, "temporal": 2.0},
-        {"spatial": float("nan"), "temporal": 1.0},
-        {"spatial": float("inf"), "temporal": 1.0},
-    ],
-    ids=str,
-)
-def test_weights_that_make_no_mean_are_refused(runs, weights):
-    with pytest.raises(UserError, match="weight"):
-        fuse_runs(runs, weights, "softmax")
-    assert not (runs / "fused").exists()
+def test_runs_of_one_stream_are_told_apart_by_their_folders(runs, tmp_path):
+    one, two = streams(n=30)
+    third = replace(one, logits=one.logits[::-1].copy())
+    third.save(tmp_path / "spatial again" / SCORES)
+    folders = [*runs, tmp_path / "spatial again"]
+    *parts, fused = stages.fuse(folders, (1, 2, 1), "logits", tmp_path / "fused")
+    assert [part.name for part in parts] == ["spatial", "temporal", "spatial again"]
+    expected = (one.logits.astype(float) + 2 * two.logits + third.logits) / 4
+    np.testing.assert_allclose(fused.logits, expected, atol=1e-5)
 
 
-def test_an_unknown_rule_is_refused_with_the_known_ones(runs):
+def test_the_measures_of_a_fusion_are_those_of_its_scores_with_the_shares(runs, tmp_path):
+    stages.fuse(runs, (1, 3), "softmax", tmp_path / "fused")
+    metrics = json.loads((tmp_path / "fused" / "metrics.json").read_text())
+    with np.load(tmp_path / "fused" / SCORES) as file:
+        logits, labels = file["logits"], file["labels"]
+    right = logits.argmax(1) == labels
+    assert metrics["test"]["videos"] == 30
+    assert metrics["test"]["top1"] == pytest.approx(right.mean())
+    assert metrics["test"]["top5"] == 1.0
+    by_class = [right[labels == k].mean() for k in sorted(set(labels.tolist()))]
+    assert metrics["test"]["mean_class"] == pytest.approx(np.mean(by_class))
+    assert metrics["rule"] == "softmax"
+    assert metrics["runs"] == [
+        {"run": str(runs[0]), "share": 0.25},
+        {"run": str(runs[1]), "share": 0.75},
+    ]
+    assert "python" in metrics["versions"]
+
+
+def test_folders_of_one_name_are_refused(runs, tmp_path):
+    streams(n=30)[0].save(tmp_path / "other" / "spatial" / SCORES)
+    with pytest.raises(UserError, match="of one name: rename one"):
+        stages.fuse([runs[0], tmp_path / "other" / "spatial"], [0.5], "softmax", tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+
+
+def test_an_unknown_rule_is_refused_with_the_known_ones(runs, tmp_path):
     with pytest.raises(UserError, match=r"'product'.*logits.*softmax"):
-        fuse_runs(runs, {"spatial": 1, "temporal": 1}, "product")
+        stages.fuse(runs, [0.5], "product", tmp_path / "fused")
 
 
-def test_a_stream_that_was_not_trained_is_refused_by_its_path(runs):
+def test_a_stream_that_was_not_trained_is_refused_by_its_path(runs, tmp_path):
     with pytest.raises(ScoresError, match="audio"):
-        fuse_runs(runs, {"spatial": 1, "audio": 1}, "softmax")
+        stages.fuse([runs[0], tmp_path / "audio"], [0.5], "softmax", tmp_path / "fused")
 
 
-def test_runs_that_do_not_belong_together_are_refused_and_nothing_is_written(runs):
+def test_runs_that_do_not_belong_together_are_refused_and_nothing_is_written(runs, tmp_path):
     _, two = streams(n=30)
-    replace(two, trained_on=("c/y",)).save(runs / "temporal" / SCORES)
+    replace(two, trained_on=("c/y",)).save(runs[1] / SCORES)
     with pytest.raises(ScoresError, match=r"different splits.*c/x.*c/y"):
-        fuse_runs(runs, {"spatial": 1, "temporal": 1}, "softmax")
-    assert not (runs / "fused").exists()
+        stages.fuse(runs, [0.5], "softmax", tmp_path / "fused")
+    assert not (tmp_path / "fused").exists()

@@ -7,16 +7,11 @@ from rich.console import Console
 from cli import main
 from flowcache import plugins
 from twostream import models
-from twostream.inspect import tables as catalogue
-from twostream.inspect.measure import Layer
-from twostream.inspect.tables import (
-    Entry,
-    Input,
-    figures_table,
-    layers_table,
-    look_up,
-    papers_table,
-)
+from twostream.inspect import measure_models, tables
+from twostream.inspect import rows as rows_of_models
+from twostream.inspect.measure_models import measure_model
+from twostream.inspect.tables import figures_table, layers_table, papers_table
+from twostream.inspect.values import Entry, Input, Layer
 
 
 def run(words):
@@ -47,10 +42,13 @@ def entry(name, stream="spatial"):
     return Entry(
         name=name,
         card=card,
+        stream=stream,
+        classes=400,
         clip=Input(stream=stream).clip(card),
         parameters=138_357_544,
         macs=451_520_000_000,
-        field=(16, 64),
+        field_of_unit=16,
+        field_of_scores=64,
         streams=("spatial", "temporal"),
     )
 
@@ -64,7 +62,7 @@ def entry(name, stream="spatial"):
     ],
 )
 def test_a_row_has_the_published_size_and_cost(name, clip, parameters, gmac):
-    found = look_up(name, (), Input())
+    found = measure_model(name, (), Input())
     assert found.parameters == parameters
     assert found.macs / 1e9 == pytest.approx(gmac, rel=0.01)
     assert cells(printed(figures_table([found], Input()), 200), name)[1] == clip
@@ -171,11 +169,16 @@ def test_three_networks_as_wide_as_alexnet_fit_into_100_columns():
     assert row == ["classifier.1", "linear", *["256×10×13×13", "10×131×131"] * 3]
 
 
+def test_a_network_alone_fits_into_80_columns():
+    deep = [layer(f"stages.3.blocks.{n}", size=(2048, 64, 112, 112)) for n in range(2)]
+    assert "…" not in printed(layers_table({"non_local\n64×224²": deep}), 80)
+
+
 def test_networks_stand_one_after_another_where_there_is_no_room(monkeypatch):
     file = StringIO()
     narrow = Console(file=file, width=60)
-    monkeypatch.setattr(catalogue, "_console", lambda: narrow)
-    catalogue.show_layers(
+    monkeypatch.setattr(tables, "_console", lambda: narrow)
+    tables.show_layers(
         ["early_fusion", "late_fusion"], ["backbone=tiny"], Input(length=10, size=64)
     )
     text = file.getvalue()
@@ -246,7 +249,8 @@ def own(tmp_path, monkeypatch):
     for module, code in {"__init__": "", **OWN}.items():
         (tmp_path / name / f"{module}.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(catalogue, "models", __import__(name))
+    for user in (measure_models, rows_of_models):
+        monkeypatch.setattr(user, "models", __import__(name))
 
 
 @pytest.mark.usefixtures("own")
@@ -269,7 +273,6 @@ def test_models_that_cannot_take_the_clip_are_left_out_with_the_reason():
     assert "left out: colour" in succeed("--stream temporal --length 9")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["spatial", "temporal"])
 def test_every_model_has_its_row(stream):
     output = succeed(f"--stream {stream}")

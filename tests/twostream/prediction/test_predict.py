@@ -8,12 +8,16 @@ from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_video
+from twostream import stages
 from twostream.data.index import read_index
+from twostream.fusion import create_rule
 from twostream.prediction.predict import Predictor
-from twostream.stages import evaluate_run, fuse_runs, train_stream
-from twostream.training.fit import BEST
+from twostream.runs.checkpoint import load_checkpoint
+from twostream.runs.files import BEST
+from twostream.scoring.evaluate import score
 
-WEIGHTS = {"spatial": 0.4, "temporal": 0.6}
+STREAMS = ("spatial", "temporal")
+WEIGHTS = (0.4, 0.6)
 REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
 
 
@@ -37,13 +41,19 @@ def trained(tmp_path_factory, options):
             write_video(video, moving_scene(7, 48, 64, speed, 0.5 * n, seed=n), MJPEG_AVI)
             job = Job(video, f"{name}/{n}.avi", cache.path(f"{name}/{n}"))
             extract_video(job, recipe)
-    for stream in WEIGHTS:
-        train_stream(cache, folder / "runs" / stream, options(stream, schedule={"epochs": 2}))
+    for stream in STREAMS:
+        stages.train(cache, folder / "runs" / stream, options(stream, schedule={"epochs": 2}))
     return folder, cache
 
 
-def checkpoints(folder, *streams):
-    return [folder / "runs" / stream / BEST for stream in streams or WEIGHTS]
+def runs_of(folder, *streams):
+    return [folder / "runs" / stream for stream in streams or STREAMS]
+
+
+def scored(cache, folder, items, **how):
+    """The scores of any videos by a run's best checkpoint, read from the cache."""
+    model, spec = load_checkpoint(folder / BEST)
+    return score(model, spec, cache, items, **{"batch_size": 32, "workers": 0} | how)
 
 
 @pytest.mark.parametrize("rule", ["softmax", "logits"])
@@ -51,13 +61,13 @@ def checkpoints(folder, *streams):
 def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, crops):
     folder, cache = trained
     items = read_index(cache).items
-    expected = {}
-    for stream in WEIGHTS:
-        expected[stream] = evaluate_run(
-            cache, folder / "runs" / stream, items, clips=3, crops=crops, workers=0
-        )
-    expected["fused"] = fuse_runs(folder / "runs", WEIGHTS, rule)[2]
-    predictor = Predictor(checkpoints(folder))
+    expected = {
+        stream: scored(cache, folder / "runs" / stream, items, clips=3, crops=crops)
+        for stream in STREAMS
+    }
+    shares = dict(zip(STREAMS, WEIGHTS, strict=True))
+    expected["fused"] = create_rule(rule, shares)(list(expected.values()))
+    predictor = Predictor(runs_of(folder))
     for number in (0, 5):
         video = folder / "videos" / f"{items[number].id}.avi"
         prediction = predictor(video, weights=WEIGHTS, rule=rule, clips=3, crops=crops)
@@ -73,9 +83,9 @@ def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, c
 
 def test_one_stream_alone_predicts_without_a_fusion(trained):
     folder, _ = trained
-    predictor = Predictor(checkpoints(folder, "temporal"))
+    predictor = Predictor(runs_of(folder, "temporal"))
     assert predictor.names == ["temporal"]
-    prediction = predictor(folder / "videos" / "still" / "0.avi", weights={"temporal": 1.0}, top=1)
+    prediction = predictor(folder / "videos" / "still" / "0.avi", top=1)
     (best,) = prediction.best.values()
     assert list(prediction.best) == ["temporal"]
     assert len(best) == 1
@@ -87,7 +97,7 @@ def test_a_prediction_leaves_no_files_and_needs_no_cache(trained, tmp_path, monk
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     video = folder / "videos" / "still" / "0.avi"
-    Predictor(checkpoints(folder))(video, weights=WEIGHTS, clips=2)
+    Predictor(runs_of(folder))(video, weights=WEIGHTS, clips=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,41 +120,41 @@ def test_a_broken_video_is_refused_by_its_name_in_one_sentence(trained, tmp_path
     video = write_video(tmp_path / "bad.avi", moving_scene(7, 48, 64, 1, 0), MJPEG_AVI)
     spoil(video)
     with pytest.raises(UserError, match=rf"bad\.avi.*({words})") as caught:
-        Predictor(checkpoints(folder))(video, weights=WEIGHTS)
+        Predictor(runs_of(folder))(video, weights=WEIGHTS)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "weights",
-    [{"spatial": 0.0, "temporal": 0.0}, {"spatial": -1.0, "temporal": 2.0}],
-    ids=["zero", "negative"],
+    [(0.0, 0.0), (-1.0, 2.0), (1.5,), (1.0, 1.0, 1.0), ()],
+    ids=str,
 )
 def test_weights_that_make_no_mean_are_refused(trained, weights):
     folder, _ = trained
     with pytest.raises(UserError, match="weight"):
-        Predictor(checkpoints(folder))(folder / "videos" / "still" / "0.avi", weights=weights)
+        Predictor(runs_of(folder))(folder / "videos" / "still" / "0.avi", weights=weights)
 
 
 def test_checkpoints_of_different_classes_are_refused(trained, make_toy, tmp_path, options):
     folder, _ = trained
-    train_stream(make_toy(tmp_path / "cache"), tmp_path / "run", options(schedule={"epochs": 1}))
+    stages.train(make_toy(tmp_path / "cache"), tmp_path / "run", options(schedule={"epochs": 1}))
     with pytest.raises(UserError, match="different classes"):
-        Predictor([*checkpoints(folder, "spatial"), tmp_path / "run" / BEST])
+        Predictor([*runs_of(folder, "spatial"), tmp_path / "run"])
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="train that stream first"):
-        Predictor([tmp_path / "spatial" / BEST])
+        Predictor([tmp_path / "spatial"])
 
 
 def test_an_algorithm_whose_device_is_not_here_is_replaced_and_that_is_said(trained, monkeypatch):
     folder, cache = trained
     video = folder / "videos" / "moving" / "1.avi"
-    plain = Predictor(checkpoints(folder))
+    plain = Predictor(runs_of(folder))
     assert plain.notes == []
     other = Recipe.of("dis", {}, **{key: getattr(cache.recipe, key) for key in REST})
     monkeypatch.setattr("twostream.prediction.predict.for_this_machine", lambda recipe: other)
-    replaced = Predictor(checkpoints(folder))
+    replaced = Predictor(runs_of(folder))
     (note,) = replaced.notes
     assert "trained on flow by farneback" in note
     assert "dis takes its place" in note
@@ -160,12 +170,10 @@ def test_every_checkpoint_is_fed_by_its_own_recipe(trained, options, tmp_path):
     for identifier in cache.ids():
         video = folder / "videos" / f"{identifier}.avi"
         extract_video(Job(video, f"{identifier}.avi", other.path(identifier)), recipe)
-    train_stream(other, tmp_path / "run", options(schedule={"epochs": 1}))
-    scores = evaluate_run(
-        other, tmp_path / "run", read_index(other).items, clips=2, crops=1, workers=0
-    )
-    predictor = Predictor([*checkpoints(folder, "spatial"), tmp_path / "run" / BEST])
+    stages.train(other, tmp_path / "run", options(schedule={"epochs": 1}))
+    scores = scored(other, tmp_path / "run", read_index(other).items, clips=2, crops=1)
+    predictor = Predictor([*runs_of(folder, "spatial"), tmp_path / "run"])
     video = folder / "videos" / f"{scores.ids[0]}.avi"
-    best = predictor(video, weights=WEIGHTS, clips=2).best["temporal"]
+    best = predictor(video, weights=WEIGHTS, clips=2).best["run"]
     expected = dict(zip(scores.classes, scores.softmax()[0], strict=True))
     np.testing.assert_allclose([p for _, p in best], [expected[c] for c, _ in best], atol=1e-5)

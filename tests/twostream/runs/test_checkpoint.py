@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from flowcache.errors import UserError
-from twostream.data.clips import ClipSpec
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
 from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 
@@ -18,7 +18,7 @@ def spec(plain_recipe):
             "model": "tiny",
             "options": {"width": 4},
             "classes": ("run", "walk fast"),
-            "clip": ClipSpec(length=3, size=16, scales=(1.0, 0.75)),
+            "clip": ClipSpec(length=3, crop=16, scales=(1.0, 0.75)),
             "recipe": plain_recipe(),
             "split": Split(("run/a", "walk fast/b"), ("run/c",), ("run/d",)),
         }
@@ -139,3 +139,19 @@ def test_a_model_that_this_version_lacks_is_named(tmp_path, spec):
     torch.save(content, tmp_path / "c.ckpt")
     with pytest.raises(UserError, match="s3d"):
         load_checkpoint(tmp_path / "c.ckpt")
+
+
+def test_a_checkpoint_from_when_the_crop_was_called_size_still_loads(tmp_path, spec):
+    network = save(tmp_path / "c.ckpt", spec())
+    content = torch.load(tmp_path / "c.ckpt", weights_only=True)
+    clip = content["twostream"]["clip"]
+    clip["size"] = clip.pop("crop")
+    del content["twostream"]["pretraining"]
+    torch.save(content, tmp_path / "c.ckpt")
+    again, read = load_checkpoint(tmp_path / "c.ckpt")
+    assert read == spec()
+    assert read.clip.crop == 16
+    states = (model.state_dict() for model in (network, again))
+    for one, other in zip(*(state.items() for state in states), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])

@@ -1,36 +1,25 @@
-import csv
-
 import pytest
 import torch
+from made_runs import checkpoint, rows_of, same, weights
 from torch.nn import functional
 
-from twostream.data.clips import ClipData, ClipSpec, TestClips, make_loader
+from twostream import stages
+from twostream.data.clip_spec import ClipSpec
+from twostream.data.clips import TestClips, make_loader
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
 from twostream.nets.normalize import Normalized
 from twostream.runs.checkpoint import load_checkpoint
-from twostream.runs.record import SplitOptions
-from twostream.stages import train_stream
-from twostream.training.fit import BEST, LAST, METRICS, Classification, Schedule, Training, fit
-
-
-def rows_of(folder):
-    with (folder / METRICS).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def weights(path):
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
-def same(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[k], other[k]) for k in one)
+from twostream.runs.files import BEST, LAST
+from twostream.runs.options import Schedule, SplitOptions, TrainerOptions
+from twostream.training.data import ClipData
+from twostream.training.fit import fit
+from twostream.training.module import Classification, Training
 
 
 @pytest.mark.parametrize("stream", ["spatial", "temporal"])
 def test_a_network_learns_what_its_stream_shows(stream, toy, tmp_path, options):
-    scores = train_stream(toy, tmp_path, options(stream, schedule={"epochs": 8}))
+    scores = stages.train(toy, tmp_path, options(stream, schedule={"epochs": 8}))
     rows = rows_of(tmp_path)
     assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
     assert float(rows[-1]["train_loss"]) < 0.6 * float(rows[0]["train_loss"])
@@ -42,7 +31,7 @@ def test_a_network_learns_what_its_stream_shows(stream, toy, tmp_path, options):
 def misled_run(tmp_path_factory, misled, options):
     """A run whose best epoch is not its last: the cache, its folder and its scores."""
     folder = tmp_path_factory.mktemp("misled run")
-    return misled, folder, train_stream(misled, folder, options(schedule={"epochs": 4}))
+    return misled, folder, stages.train(misled, folder, options(schedule={"epochs": 4}))
 
 
 def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(misled_run):
@@ -50,8 +39,8 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(misled_run):
     losses = [float(row["val_loss"]) for row in rows_of(folder)]
     lowest = losses.index(min(losses))
     assert lowest < len(losses) - 1, "a run whose last epoch is the best shows nothing"
-    assert torch.load(folder / BEST, weights_only=True)["epoch"] == lowest
-    assert torch.load(folder / LAST, weights_only=True)["epoch"] == len(losses) - 1
+    assert checkpoint(folder / BEST)["epoch"] == lowest
+    assert checkpoint(folder / LAST)["epoch"] == len(losses) - 1
     assert not same(weights(folder / BEST), weights(folder / LAST))
     # And the loss in the table is that of these weights.
     for name, expected in ((BEST, losses[lowest]), (LAST, losses[-1])):
@@ -83,35 +72,35 @@ def test_scores_come_from_the_best_checkpoint_and_not_from_the_last(misled_run):
 def test_checkpoints_are_read_without_executing_anything(misled_run):
     _, folder, _ = misled_run
     for name in (BEST, LAST):
-        assert "twostream" in torch.load(folder / name, weights_only=True)
+        assert "twostream" in checkpoint(folder / name)
 
 
 @pytest.fixture(scope="module")
 def two_epochs(tmp_path_factory, toy, options):
     """The weights after two epochs with seed 5."""
     folder = tmp_path_factory.mktemp("two epochs")
-    train_stream(toy, folder, options(schedule={"epochs": 2, "seed": 5}, seed=5))
+    stages.train(toy, folder, options(schedule={"epochs": 2}, seed=5))
     return weights(folder / LAST)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("jobs", [0, 1])
 def test_the_same_seed_gives_the_same_weights_whoever_loads_the_clips(
-    workers, two_epochs, toy, tmp_path, options
+    jobs, two_epochs, toy, tmp_path, options
 ):
-    plan = options(schedule={"epochs": 2, "seed": 5}, seed=5, workers=workers)
-    train_stream(toy, tmp_path, plan)
+    plan = options(schedule={"epochs": 2}, seed=5, jobs=jobs)
+    stages.train(toy, tmp_path, plan)
     assert same(weights(tmp_path / LAST), two_epochs)
 
 
 def test_another_seed_gives_other_weights(two_epochs, toy, tmp_path, options):
-    train_stream(toy, tmp_path, options(schedule={"epochs": 2, "seed": 6}, seed=6))
+    stages.train(toy, tmp_path, options(schedule={"epochs": 2}, seed=6))
     assert not same(weights(tmp_path / LAST), two_epochs)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_learning_rate_rises_and_falls_to_zero(optimizer, toy, tmp_path, options):
     schedule = {"epochs": 3, "optimizer": optimizer, "learning_rate": 0.01}
-    train_stream(toy, tmp_path, options(schedule=schedule))
+    stages.train(toy, tmp_path, options(schedule=schedule))
     rates = [float(row["learning_rate"]) for row in rows_of(tmp_path)]
     assert max(rates) <= 0.01
     assert rates == sorted(rates, reverse=True)
@@ -124,7 +113,7 @@ def norms(state, ending):
 
 def test_partial_batch_norm_freezes_all_statistics_but_the_first(toy, tmp_path, options):
     # Three epochs, so that training is entered again after a validation.
-    train_stream(toy, tmp_path, options(schedule={"epochs": 3, "partial_bn": True}))
+    stages.train(toy, tmp_path, options(schedule={"epochs": 3, "partial_bn": True}))
     first, *others = norms(weights(tmp_path / LAST), "running_mean").items()
     assert others
     assert first[1].abs().max() > 0, first[0]
@@ -138,7 +127,7 @@ def test_partial_batch_norm_freezes_all_statistics_but_the_first(toy, tmp_path, 
 
 
 def test_without_partial_batch_norm_all_statistics_move(toy, tmp_path, options):
-    train_stream(toy, tmp_path, options(schedule={"epochs": 1}))
+    stages.train(toy, tmp_path, options(schedule={"epochs": 1}))
     means = norms(weights(tmp_path / LAST), "running_mean")
     assert all(mean.abs().max() > 0 for mean in means.values())
 
@@ -164,7 +153,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         everything[:11],
         everything[11:],
         stream,
-        ClipSpec(length=3, size=8),
+        ClipSpec(length=3, crop=8),
         seed=0,
         batch_size=4,
         workers=0,
@@ -182,8 +171,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         epochs=1,
         validated=True,
         resume=False,
-        accelerator="cpu",
-        devices=1,
+        told=TrainerOptions(accelerator="cpu", devices=1),
     )
     assert seen == [4, 4, 3]
     for group in trainer.optimizers[0].param_groups:
@@ -216,14 +204,77 @@ def test_the_training_loss_is_the_cross_entropy_of_smoothed_labels(smoothing):
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train_and_can_be_evaluated(precision, toy, tmp_path, options):
-    trainer = {"accelerator": "cpu", "devices": 1, "precision": precision}
-    scores = train_stream(toy, tmp_path, options(trainer=trainer, schedule={"epochs": 1}))
+    plan = options(trainer={"precision": precision}, schedule={"epochs": 1})
+    scores = stages.train(toy, tmp_path, plan)
     assert len(scores) == len(set(scores.ids)) > 0
 
 
 def test_without_a_validation_part_the_last_epoch_counts_as_the_best(toy, tmp_path, options):
     plan = options(split=SplitOptions(validation_share=0), schedule={"epochs": 2})
-    train_stream(toy, tmp_path, plan)
-    assert torch.load(tmp_path / BEST, weights_only=True)["epoch"] == 1
+    stages.train(toy, tmp_path, plan)
+    assert checkpoint(tmp_path / BEST)["epoch"] == 1
     assert same(weights(tmp_path / BEST), weights(tmp_path / LAST))
     assert load_checkpoint(tmp_path / BEST)[1].split.validation == ()
+
+
+# Options of the trainer
+
+
+def test_gradients_are_clipped_to_a_norm(toy, tmp_path, options):
+    # One step of SGD at the full rate, so the weights move by rate × gradient.
+    def moved(limit, rate=0.5):
+        schedule = {"epochs": 1, "batch_size": 1000, "optimizer": "sgd", "weight_decay": 0.0}
+        plan = options(
+            schedule=schedule | {"learning_rate": rate}, trainer={"gradient_clip": limit}
+        )
+        stages.train(toy, tmp_path / f"{limit} {rate}", plan)
+        return parameters(tmp_path / f"{limit} {rate}" / LAST)
+
+    start = moved(0.0, 1e-12)
+    free, wide, narrow = ((moved(limit) - start).norm() for limit in (0.0, 1e6, 0.01))
+    assert float(narrow) == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert float(free) > 2 * float(narrow)
+    assert float(wide) == float(free)
+
+
+def parameters(path):
+    """All weights that are learnt, as one vector: without what batch normalisation counts."""
+    state = weights(path)
+    learnt = {name: v for name, v in state.items() if name.endswith((".weight", ".bias"))}
+    return torch.cat([v.flatten() for v in learnt.values()]).double()
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 3), (2, 2), (3, 1), (50, 1)])
+def test_several_batches_make_one_step(accumulate, steps, toy, tmp_path, options):
+    plan = options(schedule={"epochs": 2}, trainer={"accumulate": accumulate})
+    stages.train(toy, tmp_path, plan)
+    assert len(load_checkpoint(tmp_path / LAST)[1].split.train) == 12
+    assert checkpoint(tmp_path / LAST)["global_step"] == 2 * steps
+
+
+def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, items):
+    def trained(batch_size, accumulate):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Flatten(1), torch.nn.Linear(3 * 2 * 8 * 8, 2))
+        stream, everything = STREAMS["temporal"], items(toy)
+        spec = ClipSpec(length=3, crop=8)
+        sizes = {"seed": 0, "batch_size": batch_size, "workers": 0}
+        fit(
+            Training(
+                Normalized(network, stream.scale(toy.recipe), stream.shift),
+                Classification(2),
+                Schedule(epochs=1, optimizer="sgd"),
+                lambda _: None,
+            ),
+            ClipData(toy, everything[:12], everything[12:], stream, spec, **sizes),
+            tmp_path / f"{batch_size} {accumulate}",
+            epochs=1,
+            validated=True,
+            resume=False,
+            told=TrainerOptions(accelerator="cpu", devices=1, accumulate=accumulate),
+        )
+        return network[1].weight.detach()
+
+    whole, halves, apart = trained(12, 1), trained(6, 2), trained(6, 1)
+    torch.testing.assert_close(halves, whole)
+    assert (apart - whole).abs().max() > 1e-4

@@ -4,27 +4,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made_runs import KilledError, checkpoint, killed_after, rows_of
 from torch import nn
 
 from flowcache.errors import UserError
-from twostream import stages as pipeline
+from twostream import stages
 from twostream.data.clips import ClipReader
 from twostream.nets.layers import ClipSizeError
 from twostream.runs.checkpoint import load_checkpoint
-from twostream.runs.record import RunOptions, SplitOptions, TrainOptions, start_run
-from twostream.stages import pretrain_stream, train_stream
-from twostream.training.fit import BEST, LAST, METRICS
+from twostream.runs.files import BEST, EPOCHS, LAST
+from twostream.runs.options import PretrainOptions, SplitOptions, TrainOptions
+from twostream.runs.record import recorded, start_run
+from twostream.runs.split import split_cache
+from twostream.stages import Listener
 
 SMALL = {"patch": 8, "width": 12, "depth": 1, "heads": 2, "mask_ratio": 0.5}
-
-
-def content(path):
-    return torch.load(path, weights_only=True)
-
-
-def rows_of(folder):
-    with (folder / METRICS).open(newline="", encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +32,8 @@ def plan(options):
             "clip": {"length": 4} | changes.pop("clip", {}),
         }
         whole = options(**own | changes)
-        shared = {name: getattr(whole, name) for name in RunOptions.__dataclass_fields__}
-        return whole if train else RunOptions(**shared)
+        shared = {name: getattr(whole, name) for name in PretrainOptions.__dataclass_fields__}
+        return whole if train else PretrainOptions(**shared)
 
     return make
 
@@ -49,7 +43,7 @@ def pretrained(tmp_path_factory, toy, plan):
     """The folder of a finished pretraining of the temporal stream, three epochs."""
     folder = tmp_path_factory.mktemp("pretrained") / "temporal"
     start_run(folder, plan(), overwrite=False)
-    assert pretrain_stream(toy, folder, plan())
+    assert stages.pretrain(toy, folder, plan())
     return folder
 
 
@@ -58,8 +52,8 @@ def pretrained(tmp_path_factory, toy, plan):
 
 def test_a_pretraining_leaves_checkpoints_metrics_and_its_record_and_no_scores(pretrained, plan):
     names = sorted(path.name for path in pretrained.iterdir())
-    assert names == [BEST, LAST, METRICS, "run.json", "split.csv"]
-    assert RunOptions.recorded(pretrained) == plan()
+    assert names == [BEST, LAST, "metrics.csv", "run.json", "split.csv"]
+    assert recorded(PretrainOptions, pretrained) == plan()
     for row in rows_of(pretrained):
         assert set(row) == {"epoch", "learning_rate", "train_loss", "val_loss"}
 
@@ -72,13 +66,13 @@ def test_the_loss_falls_where_one_patch_tells_of_another(tmp_path, new_cache, ad
     for name in ("calm", "wild"):
         for n in range(6):
             add(cache, f"{name}/{n}", frames, ramp)
-    pretrain_stream(cache, tmp_path / "run", plan(schedule={"epochs": 6}, clip={"flip": False}))
+    stages.pretrain(cache, tmp_path / "run", plan(schedule={"epochs": 6}, clip={"flip": False}))
     losses = [float(row["val_loss"]) for row in rows_of(tmp_path / "run")]
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_what_is_trained_is_the_models_own_pretrainer_behind_the_usual_door(pretrained):
-    state = content(pretrained / BEST)["state_dict"]
+    state = checkpoint(pretrained / BEST)["state_dict"]
     beginnings = {name.split(".")[2] for name in state if name.startswith("model.network.")}
     assert {"encoder", "decoder"} <= beginnings
     assert {"model.scale", "model.shift"} <= set(state)
@@ -95,8 +89,8 @@ def test_the_videos_are_divided_as_for_training_and_those_of_the_test_are_never_
         return read(self, item, *rest)
 
     monkeypatch.setattr(ClipReader, "read", noting)
-    pretrain_stream(toy, tmp_path, plan(schedule={"epochs": 1}))
-    _, split = plan(train=True).split.carry_out(toy, plan().seed)
+    stages.pretrain(toy, tmp_path, plan(schedule={"epochs": 1}))
+    _, split = split_cache(toy, plan(train=True).split, plan().seed)
     assert seen == {*split.train, *split.validation}
     with (tmp_path / "split.csv").open(newline="") as file:
         parts = {row["video"]: row["part"] for row in csv.DictReader(file)}
@@ -108,7 +102,7 @@ def test_the_videos_are_divided_as_for_training_and_those_of_the_test_are_never_
 
 def test_a_model_without_a_pretraining_is_refused(toy, tmp_path, plan):
     with pytest.raises(UserError, match="c3d has no pretraining of its own"):
-        pretrain_stream(toy, tmp_path, plan(model="c3d", options={}))
+        stages.pretrain(toy, tmp_path, plan(model="c3d", options={}))
 
 
 def test_clips_that_the_pretraining_does_not_admit_are_refused_before_the_first_epoch(
@@ -116,8 +110,8 @@ def test_clips_that_the_pretraining_does_not_admit_are_refused_before_the_first_
 ):
     # One patch: a network that classifies takes it, but there is nothing to guess it from.
     with pytest.raises(ClipSizeError, match="two patches"):
-        pretrain_stream(toy, tmp_path, plan(clip={"size": 8}))
-    assert not (tmp_path / METRICS).exists()
+        stages.pretrain(toy, tmp_path, plan(clip={"crop": 8}))
+    assert not (tmp_path / EPOCHS).exists()
 
 
 def test_its_checkpoint_is_no_trained_network(pretrained):
@@ -128,34 +122,22 @@ def test_its_checkpoint_is_no_trained_network(pretrained):
 
 def test_its_run_is_not_resumed_as_a_training_nor_a_training_as_it(pretrained, tmp_path, plan):
     with pytest.raises(UserError, match=r"run\.json.*another command"):
-        TrainOptions.recorded(pretrained)
+        recorded(TrainOptions, pretrained)
     start_run(tmp_path, plan(train=True), overwrite=False)
     with pytest.raises(UserError, match=r"run\.json.*another command"):
-        RunOptions.recorded(tmp_path)
+        recorded(PretrainOptions, tmp_path)
 
 
 # Chance, and going on after a kill
 
 
-class KilledError(Exception):
-    pass
-
-
-def kill_after_epoch(number):
-    def on_epoch(row):
-        if row["epoch"] == number:
-            raise KilledError
-
-    return on_epoch
-
-
 def test_a_killed_pretraining_goes_on_to_the_same_result(pretrained, toy, tmp_path, plan):
     with pytest.raises(KilledError):
-        pretrain_stream(toy, tmp_path, plan(), on_epoch=kill_after_epoch(2))
-    pretrain_stream(toy, tmp_path, plan(), resume=True)
+        stages.pretrain(toy, tmp_path, plan(), listener=killed_after(2))
+    stages.pretrain(toy, tmp_path, plan(), resume=True)
     assert rows_of(tmp_path) == rows_of(pretrained)
     for name in (BEST, LAST):
-        one, other = content(tmp_path / name), content(pretrained / name)
+        one, other = checkpoint(tmp_path / name), checkpoint(pretrained / name)
         assert one["epoch"] == other["epoch"]
         assert one["state_dict"].keys() == other["state_dict"].keys()
         assert all(torch.equal(v, other["state_dict"][k]) for k, v in one["state_dict"].items())
@@ -181,7 +163,7 @@ def draws(toy, folder, plan, monkeypatch):
     network.pretrainer = lambda: network
     with monkeypatch.context() as patch:
         patch.setattr("flowcache.plugins.create", lambda *_, **__: network.train())
-        pretrain_stream(toy, folder, plan)
+        stages.pretrain(toy, folder, plan)
     return [
         (part[: len(part) // 2], part[len(part) // 2 :])
         for part in (network.drawn[True], network.drawn[False])
@@ -197,7 +179,7 @@ def test_masks_differ_between_epochs_in_training_and_not_in_validation(
     assert validation[0] == validation[1]
     again = draws(toy, tmp_path / "1", own, monkeypatch)
     assert again == [training, validation]
-    other, _ = draws(toy, tmp_path / "2", plan(schedule={"epochs": 2, "seed": 1}), monkeypatch)
+    other, _ = draws(toy, tmp_path / "2", plan(schedule={"epochs": 2}, seed=1), monkeypatch)
     assert set(other[0]).isdisjoint(training[0])
 
 
@@ -207,10 +189,10 @@ def test_masks_differ_between_epochs_in_training_and_not_in_validation(
 def test_training_starts_from_the_pretrained_weights(pretrained, toy, tmp_path, plan):
     still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
     said = []
-    own = plan(train=True, weights=str(pretrained / BEST), schedule=still)
-    train_stream(toy, tmp_path, own, say=said.append)
+    own = plan(train=True, init=str(pretrained / BEST), schedule=still)
+    stages.train(toy, tmp_path, own, listener=Listener(say=said.append))
     network = load_checkpoint(tmp_path / BEST)[0].network.state_dict()
-    before = content(pretrained / BEST)["state_dict"]
+    before = checkpoint(pretrained / BEST)["state_dict"]
     carried = [name for name in network if f"model.network.encoder.{name}" in before]
     assert any("blocks" in name for name in carried)
     assert any("patch_embed" in name for name in carried)
@@ -224,8 +206,8 @@ def test_weights_that_have_learnt_from_videos_that_would_test_are_refused(
     by, pretrained, toy, tmp_path, plan, monkeypatch
 ):
     weights = str(pretrained / BEST)
-    learnt = content(pretrained / BEST)["twostream"]["split"]["train"]
-    own = plan(train=True, weights=weights)
+    learnt = checkpoint(pretrained / BEST)["twostream"]["split"]["train"]
+    own = plan(train=True, init=weights)
     if by == "seed":
         own = replace(own, seed=5)
     else:
@@ -237,17 +219,17 @@ def test_weights_that_have_learnt_from_videos_that_would_test_are_refused(
         ]
         (tmp_path / "list").write_text("".join(f"{i}.avi\n" for i in [*group, *rest]))
         own = replace(own, split=SplitOptions(test_list=str(tmp_path / "list")))
-    monkeypatch.setattr(pipeline, "fit", None)  # it never comes so far
+    monkeypatch.setattr(stages, "fit", None)  # it never comes so far
     with pytest.raises(UserError, match=r"best\.ckpt has learnt from videos") as caught:
-        train_stream(toy, tmp_path / "run", own)
+        stages.train(toy, tmp_path / "run", own)
     assert "\n" not in str(caught.value)
 
 
 def test_a_trained_network_of_the_other_stream_is_held_to_the_same(toy, tmp_path, options):
     one = options(schedule={"epochs": 1})
-    train_stream(toy, tmp_path / "temporal", one)
+    stages.train(toy, tmp_path / "temporal", one)
     weights = str(tmp_path / "temporal" / BEST)
-    again = options(schedule={"epochs": 1}, weights=weights)
-    train_stream(toy, tmp_path / "again", again)
+    again = options(schedule={"epochs": 1}, init=weights)
+    stages.train(toy, tmp_path / "again", again)
     with pytest.raises(UserError, match="has learnt from videos"):
-        train_stream(toy, tmp_path / "other", replace(again, seed=5))
+        stages.train(toy, tmp_path / "other", replace(again, seed=5))

@@ -1,13 +1,15 @@
 import csv
+import json
+from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
-from twostream.report.report import (
+from twostream.report.tables import (
+    accuracies,
     accuracy_table,
     write_confusion_csv,
-    write_confusion_png,
+    write_metrics,
     write_predictions,
 )
 from twostream.scoring.scores import Scores
@@ -69,14 +71,25 @@ def test_the_confusion_matrix_counts_true_classes_in_rows(tmp_path):
             assert int(rows[true][1 + predicted]) == both.sum()
 
 
-@pytest.mark.parametrize("classes", [2, 13, 101])
-def test_the_confusion_picture_is_a_picture(tmp_path, classes):
-    write_confusion_png(tmp_path / "c.png", [scores(n=30, k=classes), scores("fused", 30, classes)])
-    picture = cv2.imread(str(tmp_path / "c.png"))
-    assert picture is not None
-    assert picture.std() > 5
+def test_a_class_without_videos_and_one_that_is_never_right_count_as_they_must():
+    one = scores(n=4, k=4)
+    logits = np.array([[9, 0, 0, 0], [9, 1, 0, 0], [0, 0, 9, 0], [9, 8, 7, 6]], np.float32)
+    told = replace(one, logits=logits, labels=np.array([0, 0, 2, 3]))
+    assert accuracies(told) == {
+        "videos": 4,
+        "top1": 0.75,
+        "top5": 1.0,
+        "mean_class": pytest.approx((1 + 1 + 0) / 3),
+    }
 
 
-def test_a_class_without_videos_does_not_spoil_the_picture(tmp_path):
-    write_confusion_png(tmp_path / "c.png", [scores(n=2, k=5)])
-    assert (tmp_path / "c.png").stat().st_size > 0
+def test_the_measures_stand_in_place_of_scores_and_what_computed_them_beside(tmp_path):
+    one, other = scores(), scores("temporal", seed=1)
+    write_metrics(tmp_path / "m.json", {"clips": 3, "test": one, "validation": other})
+    read = json.loads((tmp_path / "m.json").read_text())
+    assert read["clips"] == 3
+    for part, of in (("test", one), ("validation", other)):
+        assert read[part]["videos"] == 8
+        assert read[part]["top1"] == (of.logits.argmax(1) == of.labels).mean()
+        assert read[part]["top5"] == 1.0
+    assert read["versions"]["numpy"] == np.__version__

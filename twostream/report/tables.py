@@ -1,12 +1,13 @@
-"""Scores as a person reads them: tables, predictions, a confusion matrix."""
+"""Scores as tables: accuracies, predictions, the confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from rich.table import Table
 
-from flowcache.atomic import atomic_path, write_csv
+from flowcache.atomic import write_csv
+from twostream.runs.record import versions, write_json
 from twostream.scoring.scores import Scores
 
 
@@ -57,37 +58,20 @@ def write_confusion_csv(path: Path, scores: Scores) -> None:
     write_csv(path, [["true \\ predicted", *scores.classes], *rows])
 
 
-def write_confusion_png(path: Path, scores: Sequence[Scores]) -> None:
-    """The confusion matrices side by side, each row in shares of its true class."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def write_metrics(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON file: what is given, with the accuracies in place of scores, and the versions."""
+    plain = {
+        name: accuracies(value) if isinstance(value, Scores) else value
+        for name, value in content.items()
+    }
+    write_json(path, plain | {"versions": versions()})
 
-    classes = scores[0].classes
-    side = max(2.6, 0.22 * len(classes))
-    figure = Figure(figsize=(len(scores) * side + 1.6, side + 1.6), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
-    for axis, one in zip(axes, scores, strict=True):
-        confusion = one.confusion().astype(float)
-        shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axis.set_title(f"{one.name}: {100 * one.top(1):.1f} % top-1")
-        axis.set_xlabel("predicted")
-        if len(classes) <= 60:
-            axis.set_xticks(range(len(classes)), classes, rotation=90)
-            axis.set_yticks(range(len(classes)), classes)
-        if len(classes) <= 12:
-            for row, column in np.argwhere(confusion > 0):
-                axis.text(
-                    column,
-                    row,
-                    int(confusion[row, column]),
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if shares[row, column] > 0.5 else "black",
-                )
-    axes[0].set_ylabel("true")
-    figure.colorbar(axes[0].images[0], ax=axes, label="share of the true class", shrink=0.8)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+
+def accuracies(scores: Scores) -> dict[str, float]:
+    """How many videos were scored, and the shares that were right."""
+    return {
+        "videos": len(scores),
+        "top1": scores.top(1),
+        "top5": scores.top(5),
+        "mean_class": scores.mean_class_accuracy(),
+    }

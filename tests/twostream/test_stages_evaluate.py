@@ -1,0 +1,139 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flowcache.errors import UserError
+from twostream import stages
+from twostream.runs.checkpoint import load_checkpoint
+from twostream.runs.files import BEST
+from twostream.scoring.evaluate import items_to_test
+from twostream.scoring.scores import Scores
+
+
+def by_hand(run_folder, cache, clips, crops, ids=None):
+    """The scores of a run, as a person would compute them from the cache's pixels."""
+    model, spec = load_checkpoint(run_folder / BEST)
+    length, size = spec.clip.length, spec.clip.crop
+    rows = []
+    ids = ids or spec.split.test
+    for identifier in ids:
+        entry = cache.entry(identifier)
+        info = entry.info
+        count = info.fields if spec.stream == "temporal" else info.frames
+        logits = []
+        for n in range(clips):
+            start = int(n * (count - length) / (clips - 1))
+            numbers = list(range(start, start + length))
+            if spec.stream == "temporal":
+                values = entry.flow[numbers].data.astype(np.float64)
+                values -= values.mean((2, 3), keepdims=True)
+            else:
+                values = np.moveaxis(entry.rgb[numbers] / 255.0, 3, 1)
+                mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[
+                    ..., None, None
+                ]
+                values = (values - mean) / std
+            rest_y, rest_x = info.height - size, info.width - size
+            places = [(rest_y // 2, rest_x // 2)]
+            if crops == 10:
+                places += [(0, 0), (0, rest_x), (rest_y, 0), (rest_y, rest_x)]
+            for top, left in places:
+                cut = values[:, :, top : top + size, left : left + size]
+                views = [cut]
+                if crops == 10:
+                    mirror = cut[..., ::-1].copy()
+                    if spec.stream == "temporal":
+                        mirror[:, 0] *= -1
+                    views.append(mirror)
+                for view in views:
+                    with torch.no_grad():
+                        logits.append(model.network(torch.from_numpy(view[None].astype("f4")))[0])
+        rows.append(torch.stack(logits).mean(0).numpy())
+    return ids, np.array(rows)
+
+
+@pytest.mark.parametrize("stream", ["spatial", "temporal"])
+@pytest.mark.parametrize(("clips", "crops"), [(2, 1), (3, 10)])
+def test_an_evaluation_equals_a_slow_one_by_hand(
+    stream, clips, crops, finished_runs, toy, tmp_path
+):
+    folder = tmp_path / stream
+    shutil.copytree(finished_runs / stream, folder)
+    scores = stages.evaluate(toy, folder, clips=clips, crops=crops, batch_size=7, jobs=0)
+    ids, expected = by_hand(folder, toy, clips, crops)
+    assert scores.ids == ids
+    np.testing.assert_allclose(scores.logits, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(scores.labels, [i.startswith("wild") for i in ids])
+    written = Scores.load(folder / "scores.npz")
+    np.testing.assert_array_equal(written.logits, scores.logits)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["clips"], metrics["crops"]) == (clips, crops)
+    right = expected.argmax(1) == [i.startswith("wild") for i in ids]
+    assert metrics["test"]["top1"] == pytest.approx(right.mean())
+
+
+def test_the_validation_videos_are_scored_in_the_same_way(finished_runs, toy, tmp_path):
+    folder = tmp_path / "temporal"
+    shutil.copytree(finished_runs / "temporal", folder)
+    (folder / "validation_scores.npz").unlink()
+    stages.evaluate(toy, folder, clips=3, crops=10, jobs=0)
+    split = load_checkpoint(folder / BEST)[1].split
+    _, expected = by_hand(folder, toy, 3, 10, split.validation)
+    written = Scores.load(folder / "validation_scores.npz")
+    assert written.ids == split.validation
+    np.testing.assert_allclose(written.logits, expected, rtol=1e-3, atol=1e-4)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["validation"]["videos"] == len(split.validation)
+
+
+def test_an_evaluation_repeats_that_at_the_end_of_training(finished_runs, toy, tmp_path):
+    shutil.copytree(finished_runs / "temporal", tmp_path / "temporal")
+    before = Scores.load(tmp_path / "temporal" / "scores.npz")
+    said = []
+    scores = stages.evaluate(toy, tmp_path / "temporal", clips=2, crops=1, jobs=0, say=said.append)
+    np.testing.assert_allclose(scores.logits, before.logits, rtol=1e-4, atol=1e-5)
+    assert said == []
+
+
+def test_a_cache_of_another_recipe_is_evaluated_with_a_word_about_each_difference(
+    finished_runs, toy, make_toy, tmp_path
+):
+    shutil.copytree(finished_runs / "temporal", tmp_path / "temporal")
+    # The same flow in half the steps: other integers, the same pixels.
+    finer = make_toy(tmp_path / "cache", quantizer_step=0.125, bound=15.0)
+    said = []
+    before = Scores.load(tmp_path / "temporal" / "scores.npz")
+    scores = stages.evaluate(
+        finer, tmp_path / "temporal", clips=2, crops=1, jobs=0, say=said.append
+    )
+    np.testing.assert_allclose(scores.logits, before.logits, rtol=1e-3, atol=1e-4)
+    assert len(said) == 1
+    assert "bound 20.0, not 15.0" in said[0]
+    assert "quantizer step 0.25, not 0.125" in said[0]
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_video_that_a_cache_lacks_is_named(part, finished_runs, make_toy, tmp_path):
+    cache = make_toy(tmp_path / "cache")
+    shutil.copytree(finished_runs / "temporal", tmp_path / "temporal")
+    missing = getattr(load_checkpoint(tmp_path / "temporal" / BEST)[1].split, part)[1]
+    cache.path(missing).unlink()
+    with pytest.raises(UserError, match=rf"1 of the \d+ {part} videos.*{missing}"):
+        stages.evaluate(cache, tmp_path / "temporal", jobs=0)
+
+
+def test_evaluation_keeps_the_checkpoints_classes_where_a_cache_has_fewer(
+    finished_runs, toy, make_toy, tmp_path
+):
+    cache = make_toy(tmp_path / "cache")
+    spec = load_checkpoint(finished_runs / "temporal" / BEST)[1]
+    for identifier in cache.ids():
+        if identifier.startswith("calm"):
+            cache.path(identifier).unlink()
+    wild = tuple(i for i in spec.split.test if i.startswith("wild"))
+    items = items_to_test(cache, replace(spec, split=replace(spec.split, test=wild)))
+    assert [item.label for item in items] == [1] * len(wild)

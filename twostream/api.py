@@ -1,0 +1,274 @@
+"""What a program calls: clips of a cache, models, training, prediction and fusion. See docs/python.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from flowcache import plugins
+from flowcache.atomic import atomic_path
+from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
+from twostream import models, stages
+from twostream.data.clip_spec import ClipSpec
+from twostream.data.clips import ClipReader
+from twostream.data.sampling import even_clips, random_clip
+from twostream.data.streams import STREAMS, Stream
+from twostream.data.views import fixed_views, random_view
+from twostream.fusion import create_rule, shares_of
+from twostream.nets.card import Card
+from twostream.nets.normalize import Normalized
+from twostream.options import declared, from_flat
+from twostream.prediction.predict import Predictor
+from twostream.runs import files
+from twostream.runs.checkpoint import add_spec, load_checkpoint
+from twostream.runs.options import SplitOptions, TrainOptions
+from twostream.runs.record import recorded, start_run
+from twostream.runs.split import split_cache
+from twostream.scoring.scores import Scores, align
+
+
+class Clips(Dataset[tuple[Tensor, int]]):
+    """The clips of a cache as a dataset of PyTorch: `clips[i]` is (clip, label), one for each video.
+
+    A clip is uint8 (T, 3, H, W), RGB, or float32 (T, 2, H, W), the flow in pixels per step, from which
+    the mean of each field is subtracted. In the part "train" each access draws a clip, a crop and a
+    mirroring from PyTorch's generator; in the others it is the middle clip and the centre crop.
+    """
+
+    def __init__(
+        self,
+        cache: str | Path,
+        *,
+        stream: str,
+        part: str = "train",
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        """Read which videos there are.
+
+        stream: "spatial" or "temporal". part: "train", "validation", "test" or "all". seed: of the
+        division into parts. options: those of `ClipSpec` (length, stride, crop, scales, flip,
+        subtract_mean) and of `SplitOptions` (groups, test_share, train_list, …).
+
+        Raises UserError for a cache or an option that there is not, and where no division is possible.
+        """
+        opened = FlowCache.open(cache)
+        self._stream, self._part = stream_of(stream), part
+        of_split = {each.name for each in declared(SplitOptions)} & set(options)
+        split_options = {name: options.pop(name) for name in of_split}
+        spec = from_flat(ClipSpec, options)
+        self.spec = replace(
+            spec, length=spec.length or self._stream.length, crop=spec.crop or Card.size
+        )
+        index, split = split_cache(opened, from_flat(SplitOptions, split_options), seed)
+        parts = {"all": tuple(item.id for item in index.items)}
+        parts |= {name: getattr(split, name) for name in ("train", "validation", "test")}
+        if part not in parts:
+            raise UserError(f"there is no part {part!r}: choose from {', '.join(parts)}", "part")
+        self.classes = index.classes
+        self.ids: tuple[str, ...] = parts[part]
+        self._items = index.select(self.ids)
+        self._reader = ClipReader(opened, self._stream, self.spec)
+        self._scale = torch.tensor(self._stream.scale(opened.recipe))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        name, videos, classes = self._stream.name, len(self), len(self.classes)
+        return f"Clips({name}, {self._part}: {videos} videos, {classes} classes)"
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        if not -len(self) <= number < len(self):
+            raise IndexError(
+                f"there is no clip {number}: they are numbered from 0 to {len(self) - 1}"
+            )
+        item, spec = self._items[number], self.spec
+        available = self._stream.available(item)
+        if self._part == "train":
+            rng = np.random.default_rng(int(torch.randint(2**31, ())))
+            indices = random_clip(available, spec.length, spec.stride, rng)
+            batch = self._reader.read(
+                item,
+                indices,
+                lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)],
+            )
+        else:
+            indices = even_clips(available, spec.length, spec.stride, 1)[0]
+            batch = self._reader.read(item, indices, lambda h, w: fixed_views(h, w, spec.crop, 1))
+        clip = batch.clip[0]
+        if self._stream.is_displacement:
+            values = clip * self._scale[:, None, None] - batch.mean[0][..., None, None]
+            clip = values * batch.gain[0][:, None, None]
+        return clip, item.label
+
+
+def stream_of(name: str) -> Stream:
+    """One of the two streams. UserError for another name."""
+    if name not in STREAMS:
+        raise UserError(f"there is no stream {name!r}: choose from {', '.join(STREAMS)}", "stream")
+    return STREAMS[name]
+
+
+def create_model(
+    name: str,
+    *,
+    stream: str,
+    classes: int | Sequence[str],
+    length: int | None = None,
+    **options: Any,
+) -> Normalized:
+    """A network with fresh weights, which takes batches of what `Clips` gives; see `twostream models`.
+
+    classes: their number, or their names. length: frames of a clip, by default the model's. options: of
+    the model. It maps (B, T, C, H, W) to logits (B, K); the normalisation is part of it.
+
+    Raises UserError for a model or an option that there is not.
+    """
+    values = stream_of(stream)
+    card: Card = plugins.module(models, name).CARD
+    network: nn.Module = plugins.create(
+        models,
+        name,
+        channels=values.channels,
+        length=length or card.length or values.length,
+        classes=classes if isinstance(classes, int) else len(classes),
+        **options,
+    )
+    return Normalized(network, values.unit_scale, values.shift)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network in its folder."""
+
+    folder: Path
+
+    @property
+    def scores(self) -> Scores:
+        """Of the test videos."""
+        return Scores.load(self.folder / files.SCORES)
+
+    @property
+    def validation_scores(self) -> Scores:
+        """Of the videos that chose the best epoch."""
+        return Scores.load(self.folder / files.VALIDATION_SCORES)
+
+
+def train(
+    cache: str | Path,
+    *,
+    stream: str,
+    run: str | Path | None = None,
+    model: str | nn.Module = TrainOptions.model,
+    options: dict[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: stages.Listener = stages.SILENT,
+    **others: Any,
+) -> Run:
+    """Train one stream, and score its test and validation videos with the best epoch.
+
+    Args:
+        cache: the folder of a cache.
+        stream: "spatial" or "temporal".
+        run: the folder for the result; by default runs/<stream>.
+        model: a name, or a network of one's own, which maps float32 (B, T, C, H, W) to logits (B, K).
+            After the training it has the weights of the best epoch.
+        options: of the model that is named.
+        resume: go on with a killed run, with the options that it had.
+        overwrite: replace an earlier run.
+        listener: is told how it goes.
+        others: every option of `twostream train --help`, as `epochs=30, learning_rate=1e-3`.
+
+    Raises:
+        UserError: for an option that there is not, a folder that is taken, videos that cannot be divided.
+    """
+    opened, folder = FlowCache.open(cache), Path(run or Path("runs", stream))
+    network = None if isinstance(model, str) else model
+    name = (
+        model if isinstance(model, str) else f"{type(model).__module__}.{type(model).__qualname__}"
+    )
+    if resume:
+        told = recorded(TrainOptions, folder)
+    else:
+        given = {**others, "stream": stream, "model": name, "options": options or {}}
+        told = from_flat(TrainOptions, given)
+        start_run(folder, told, overwrite)
+    stages.train(opened, folder, told, resume=resume, listener=listener, network=network)
+    return Run(folder)
+
+
+def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None:
+    """Write a checkpoint of a network that was trained by one's own loop.
+
+    like: a run of the same model, classes, clips and split, whose description it takes over; so it can be
+    loaded, evaluated and fused like any other. Raises UserError where the network is of another form.
+    """
+    folder = like.folder if isinstance(like, Run) else Path(like)
+    template, spec = load_checkpoint(folder / files.BEST)
+    state = {**model.state_dict(), "scale": template.scale}
+    try:
+        template.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[2].strip().partition("\n")[0]
+        raise UserError(
+            f"the network is of another form than that of {folder}: {reason}", "like"
+        ) from None
+    content: dict[str, Any] = {
+        "state_dict": {f"model.{name}": value for name, value in template.state_dict().items()}
+    }
+    add_spec(content, spec)
+    with atomic_path(Path(path)) as temporary:
+        torch.save(content, temporary)
+
+
+def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = None) -> Predictor:
+    """The networks of one or several runs, for new videos: `load("runs/temporal")("v.mp4")`.
+
+    networks: of one's own, by the names of the runs' folders; they get the trained weights.
+
+    Raises UserError for a folder without a network, and where not all know the same classes.
+    """
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
+    return Predictor(folders, networks or {})
+
+
+def fuse(
+    scores: Sequence[Scores | np.ndarray],
+    weights: Sequence[float] | None = None,
+    *,
+    rule: str = "softmax",
+    labels: Sequence[int] | None = None,
+) -> Scores:
+    """Fuse the scores of the same videos.
+
+    scores: `Scores`, joined by the videos' ids, or logits (N, K) whose rows are the same videos.
+    weights: one for each; by default all alike. labels: (N,), where logits are given.
+
+    Raises ScoresError where they do not belong together, UserError for weights or a rule that cannot be.
+    """
+    named = [_as_scores(one, number, labels) for number, one in enumerate(scores)]
+    shares = shares_of([one.name for one in named], weights or [1.0] * len(named))
+    return create_rule(rule, shares)(align(named))
+
+
+def _as_scores(one: Scores | np.ndarray, number: int, labels: Sequence[int] | None) -> Scores:
+    if isinstance(one, Scores):
+        return replace(one, name=f"{number}: {one.name}")  # two may be of one stream
+    logits = np.asarray(one, np.float32)
+    rows = len(logits)
+    return Scores(
+        name=f"{number}",
+        ids=tuple(str(row) for row in range(rows)),
+        logits=logits,
+        labels=np.full(rows, -1) if labels is None else np.asarray(labels, np.int64),
+        classes=tuple(str(column) for column in range(logits.shape[1])),
+        trained_on=(),
+    )

@@ -1,0 +1,56 @@
+"""`twostream evaluate`: a run's videos, scored again."""
+
+from pathlib import Path
+
+import click
+
+from twostream.commands.declared import FOLDER
+from twostream.commands.shared import (
+    CACHE,
+    CLIPS,
+    CROPS,
+    JSON,
+    example,
+    notes,
+    print_json,
+    results,
+)
+
+
+@click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))
+@click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
+@CACHE
+@CLIPS
+@CROPS
+@click.option(
+    "--jobs",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Processes that load clips; 0: none but this one.",
+)
+@JSON
+def evaluate(run: Path, cache: Path, clips: int, crops: str, jobs: int, as_json: bool) -> None:
+    """Score a run's videos again.
+
+    These are its test and validation videos, with other clips or from another cache.
+    """
+    from flowcache.cache.store import FlowCache
+    from twostream import stages
+    from twostream.commands.progress import Bar
+    from twostream.report.tables import accuracies, accuracy_table
+
+    with Bar(notes, "score", "clips") as bar:
+        scores = stages.evaluate(
+            FlowCache.open(cache),
+            run,
+            clips=clips,
+            crops=int(crops),
+            jobs=jobs,
+            say=lambda text: notes.print(text, soft_wrap=True),
+            on_clips=bar.progressed,
+        )
+    if as_json:
+        print_json(accuracies(scores))
+    else:
+        results.print(accuracy_table([scores], f"{len(scores)} test videos, accuracy in %"))

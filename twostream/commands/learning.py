@@ -1,0 +1,94 @@
+"""What `train` and `pretrain` share: a run begins with the options that are given, or is resumed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowcache.errors import UserError
+from twostream.commands.declared import FOLDER, config_option, options_of, together
+from twostream.commands.shared import CACHE, MODEL_OPTION, notes
+from twostream.runs.options import RunOptions
+
+
+def learning_options(kind: type[RunOptions], default_run: str) -> Callable[[Any], Any]:
+    """Every option of a command that trains."""
+    return together(
+        options_of(kind),
+        MODEL_OPTION,
+        CACHE,
+        click.option(
+            "--run",
+            type=FOLDER,
+            show_default=default_run,
+            help="Folder of the run.",
+        ),
+        click.option(
+            "--resume", is_flag=True, help="Go on with a killed run, with the options it had."
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace an earlier run."),
+        config_option(),
+        click.pass_context,
+    )
+
+
+def learn(
+    ctx: click.Context,
+    kind: type[RunOptions],
+    stage: Callable[..., Any],
+    folder: Path,
+    *,
+    cache: Path,
+    options: Sequence[str],
+    resume: bool,
+    overwrite: bool,
+    **given: Any,
+) -> Any:
+    """Start a run in a folder with the options that are given, or resume it with those it had."""
+    from flowcache import plugins
+    from flowcache.cache.store import FlowCache
+    from twostream import models
+    from twostream.commands.progress import Bar
+    from twostream.options import from_flat
+    from twostream.runs.record import recorded, start_run
+    from twostream.stages import Listener
+
+    opened = FlowCache.open(cache)
+    if resume:
+        if others := _said(ctx, [*given, "options"]):
+            raise UserError(
+                f"a resumed run goes on with the options of {folder / 'run.json'}: leave out "
+                f"{others[0].replace('_', ' ')}",
+                others[0],
+            )
+        told = recorded(kind, folder)
+    else:
+        parsed = plugins.parse_options(models, given["model"], options)
+        told = from_flat(kind, {**given, "options": parsed})
+        start_run(folder, told, overwrite)
+    with Bar(notes, "score", "clips") as bar:
+        listener = Listener(
+            say=lambda text: notes.print(text, soft_wrap=True),
+            on_epoch=_print_epoch,
+            on_clips=bar.progressed,
+            progress_bar=notes.is_terminal and not notes.quiet,
+        )
+        return stage(opened, folder, told, resume=resume, listener=listener)
+
+
+def _said(ctx: click.Context, names: Sequence[str]) -> list[str]:
+    """The options that the user gave or a file has, but for the stream, which names the run."""
+    said = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+    return [n for n in names if n != "stream" and ctx.get_parameter_source(n) in said]
+
+
+def _print_epoch(row: Mapping[str, Any], epochs: int) -> None:
+    words = {
+        "train_loss": "train loss",
+        "train_top1": "train top-1",
+        "val_loss": "validation loss",
+        "val_top1": "validation top-1",
+    }
+    parts = [f"{word} {row[name]:.3f}" for name, word in words.items() if name in row]
+    notes.print("  ".join([f"epoch {row['epoch']}/{epochs}", *parts]), soft_wrap=True)

@@ -1,0 +1,68 @@
+"""The `twostream` command: its parts, and how errors are told."""
+
+from typing import Any
+
+import click
+
+from flowcache.errors import UserError
+from twostream.commands import shared
+from twostream.commands.cache import cache
+from twostream.commands.demo import demo
+from twostream.commands.evaluate import evaluate
+from twostream.commands.extract_flow import extract_flow
+from twostream.commands.fuse import fuse
+from twostream.commands.models import models
+from twostream.commands.predict import predict
+from twostream.commands.pretrain import pretrain
+from twostream.commands.show import show
+from twostream.commands.train import train
+
+_IN_ORDER = (extract_flow, train, fuse, predict, evaluate, pretrain, show, cache, models, demo)
+
+
+class _Group(click.Group):
+    """Errors that a user can put right are one sentence, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [str(command.name) for command in _IN_ORDER]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            if ctx.params.get("verbose"):
+                raise
+            raise click.ClickException(f"{error}{_flag(self, ctx, error.parameter)}") from error
+
+
+def _flag(group: click.Group, ctx: click.Context, parameter: str | None) -> str:
+    """The option by which the command that runs lets a user set what is at fault, in brackets."""
+    command = group.get_command(ctx, ctx.invoked_subcommand or "")
+    for option in command.params if command else ():
+        if isinstance(option, click.Option) and option.name == parameter:
+            return f" ({option.opts[0]})"
+    return ""
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 where all went well, 1 where something failed, 2 for a word that is not known.",
+)
+@click.version_option(package_name="twostream")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Show where in the program an error arose.")
+def main(quiet: bool, verbose: bool) -> None:
+    """Two-stream video recognition: from a folder of videos to fused scores.
+
+    \b
+    twostream extract-flow videos/      # videos/<class>/* → cache/
+    twostream train --stream spatial    # → runs/spatial/
+    twostream train --stream temporal   # → runs/temporal/
+    twostream fuse --weights 0.5        # → runs/fused/
+    """  # noqa: D301 (for click it must be the control character)
+    shared.notes.quiet = quiet
+
+
+for _command in _IN_ORDER:
+    main.add_command(_command)

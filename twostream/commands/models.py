@@ -1,0 +1,54 @@
+"""`twostream models`: what there is, and what it costs."""
+
+from collections.abc import Sequence
+
+import click
+
+from flowcache.errors import UserError
+from twostream.commands.shared import JSON, MODEL_OPTION, example, print_json
+
+
+@click.command(
+    epilog=example("twostream models", "twostream models i3d c3d --layers --stream temporal")
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--layers", is_flag=True, help="Layer by layer: output sizes and receptive fields.")
+@MODEL_OPTION
+@click.option(
+    "--stream",
+    type=click.Choice(["spatial", "temporal"]),
+    default="spatial",
+    show_default=True,
+    help="What the models are built for.",
+)
+@click.option(
+    "--length", type=click.IntRange(1), show_default="the model's", help="Frames of a clip."
+)
+@click.option("--crop", type=click.IntRange(1), show_default="the model's", help="Input size, px.")
+@click.option(
+    "--classes", type=click.IntRange(1), default=400, show_default=True, help="Scores of a clip."
+)
+@JSON
+def models(
+    names: Sequence[str],
+    layers: bool,
+    options: Sequence[str],
+    stream: str,
+    length: int | None,
+    crop: int | None,
+    classes: int,
+    as_json: bool,
+) -> None:
+    """List the models: papers, costs and receptive fields.
+
+    All of them, or those that are named. What is not in the shipped table is measured.
+    """
+    from twostream.inspect.tables import Input, models_as_plain, show_layers, show_models
+
+    if layers and as_json:
+        raise UserError("layers are printed as a table alone: leave out one of the two", "layers")
+    given = Input(stream=stream, length=length, size=crop, classes=classes)
+    if as_json:
+        print_json(models_as_plain(names, options, given))
+    else:
+        (show_layers if layers else show_models)(names, options, given)

@@ -1,0 +1,93 @@
+"""What several commands share: options that are no part of a run, and where they print."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from twostream import fusion
+from twostream.commands.declared import FOLDER, Numbers
+
+# Names of files may hold brackets, which are not markup.
+results = Console(highlight=False, markup=False)
+"""What a command was asked for: standard output."""
+
+notes = Console(highlight=False, markup=False)
+"""What it says while it works; `--quiet` turns it off."""
+
+errors = Console(highlight=False, markup=False, stderr=True)
+"""What went wrong: standard error."""
+
+CACHE = click.option(
+    "--cache", type=FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+MODEL_OPTION = click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the model."
+)
+CLIPS = click.option(
+    "--clips",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Evenly spaced clips of each video, whose logits are averaged.",
+)
+CROPS = click.option(
+    "--crops",
+    type=click.Choice(["1", "10"]),
+    default="1",
+    show_default=True,
+    help="1: the centre; 10: four corners and the centre, each also mirrored.",
+)
+WEIGHTS = click.option(
+    "--weights",
+    type=Numbers(),
+    default=(0.5,),
+    show_default="0.5",
+    metavar="SHARE|W,W,…",
+    help="The share of the second of two runs, or a weight for each run.",
+)
+RULE = click.option(
+    "--rule",
+    type=click.Choice(fusion.names()),
+    default="softmax",
+    show_default=True,
+    help="What is averaged: probabilities or logits.",
+)
+RUNS = (Path("runs/spatial"), Path("runs/temporal"))
+"""The runs that are fused where none are named."""
+
+
+class Jobs(click.ParamType[int]):
+    """A number of processes as joblib counts them: 0 is none at all."""
+
+    name = "integer"
+
+    def convert(self, value: Any, *_: Any) -> int:
+        """1 or more, or −1 for all cores."""
+        if str(value).lstrip("-").isdigit() and int(value) != 0:
+            return int(value)
+        raise click.BadParameter(
+            f"{value} is no number of processes: 1 or more, or -1 for all cores"
+        )
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help."""
+    return (
+        "\b\nExample" + ("s" if len(lines) > 1 else "") + ":\n" + "\n".join(f"  {x}" for x in lines)
+    )
+
+
+def print_json(content: Any) -> None:
+    """As a program reads it, on standard output."""
+    print(json.dumps(content, indent=2))
+
+
+def print_lines(lines: Iterable[str], console: Console) -> None:
+    """Sentences that are not wrapped."""
+    for line in lines:
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,137 @@
+"""Options are declared once: as a field of a frozen dataclass, with its help and its limits.
+
+From the same declaration come the option of the command line, the key in a file of `--config`, the record
+in `run.json`, and the keyword of the Python API. An option's name is the field's name.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from flowcache.errors import UserError
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    help: str,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    shown_default: str = "",
+    path: Literal["", "file", "folder"] = "",
+    metavar: str = "",
+) -> Any:
+    """A field of a frozen dataclass that a user can set.
+
+    help: one sentence, as `--help` shows it. at_least, above, at_most, below: limits of a number.
+    shown_default: what happens by default, in words, where the default is None. path: that the value
+    is the path of an existing file or folder. metavar: what stands for the value in `--help`.
+    """
+    metadata = {
+        "help": help,
+        "limits": {"at least": at_least, "above": above, "at most": at_most, "below": below},
+        "shown_default": shown_default,
+        "path": path,
+        "metavar": metavar,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def declared(kind: Any) -> Iterator[Field[Any]]:
+    """The options of a dataclass and of the dataclasses among its fields, in their order."""
+    return (each for each in _leaves(kind) if each.metadata)
+
+
+def _leaves(kind: Any) -> Iterator[Field[Any]]:
+    """Every field but those that hold a dataclass, of which the fields are taken."""
+    for each in fields(kind):
+        if is_dataclass(each.type):
+            yield from _leaves(each.type)
+        else:
+            yield each
+
+
+def value_type(each: Field[Any]) -> Any:
+    """The type of an option's value: without the None of an option that need not be given."""
+    kinds = [kind for kind in get_args(each.type) if kind is not type(None)]
+    optional = len(kinds) < len(get_args(each.type))
+    return kinds[0] if optional else each.type
+
+
+def choices(each: Field[Any]) -> tuple[str, ...]:
+    """The values that an option may have, where they are a few words; else empty."""
+    kind = value_type(each)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def from_flat(kind: type[T], given: Mapping[str, Any]) -> T:
+    """Options from their names and values, as keywords give them; what is not given has its default.
+
+    Raises UserError for a name that is no option of this kind, and for a value outside of its limits.
+    """
+    known = [each.name for each in _leaves(kind)]
+    if unknown := [name for name in given if name not in known]:
+        raise UserError(f"there is no option {unknown[0]!r}: choose from {', '.join(known)}")
+    built: T = _build(kind, given)
+    return built
+
+
+def _build(kind: Any, given: Mapping[str, Any]) -> Any:
+    values = {}
+    for each in fields(kind):
+        if is_dataclass(each.type):
+            values[each.name] = _build(each.type, given)
+        elif each.name in given:
+            values[each.name] = given[each.name]
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise UserError(f"{each.name} is missing: name it", each.name)
+    return kind(**values)
+
+
+def to_flat(options: Any) -> dict[str, Any]:
+    """Options by their names: undoes `from_flat`."""
+    flat: dict[str, Any] = {}
+    for each in fields(options):
+        value = getattr(options, each.name)
+        flat |= to_flat(value) if is_dataclass(value) else {each.name: value}
+    return flat
+
+
+def check(options: Any) -> None:
+    """UserError for a value outside of the limits that its field declares; None is within all."""
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if not each.metadata or value is None:
+            continue
+        if choices(each) and value not in choices(each):
+            raise UserError(
+                f"{_in_words(each.name)} {value!r} is none of {', '.join(map(str, choices(each)))}",
+                each.name,
+            )
+        limits = {
+            word: limit for word, limit in each.metadata["limits"].items() if limit is not None
+        }
+        if not limits:
+            continue
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(_within(number, limits) for number in numbers):
+            wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits.items())
+            raise UserError(f"{_in_words(each.name)} {value} must be {wanted}", each.name)
+
+
+def _within(number: Any, limits: Mapping[str, float]) -> bool:
+    tests = {
+        "at least": lambda limit: number >= limit,
+        "above": lambda limit: number > limit,
+        "at most": lambda limit: number <= limit,
+        "below": lambda limit: number < limit,
+    }
+    return all(tests[word](limit) for word, limit in limits.items())
+
+
+def _in_words(name: str) -> str:
+    return "the " + name.replace("_", " ")

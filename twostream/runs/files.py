@@ -1,0 +1,28 @@
+"""What lies in a run's folder, and in that of a fusion."""
+
+RECORD = "run.json"
+"""What the run was told, and the versions of what computed it."""
+
+SPLIT = "split.csv"
+"""Which videos train, choose the best epoch, and test."""
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""The checkpoint of the best epoch, and that of the last, from which a run is resumed."""
+
+EPOCHS = "metrics.csv"
+"""A row for each epoch."""
+
+SCORES, VALIDATION_SCORES = "scores.npz", "validation_scores.npz"
+"""The logits of the test videos, and of those that chose the best epoch."""
+
+METRICS = "metrics.json"
+"""Accuracies, and how they were computed."""
+
+PREDICTIONS = "predictions.csv"
+"""What was predicted for each test video."""
+
+CONFUSION_TABLE, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
+"""The confusion matrix of a fusion."""
+
+OF_A_RUN = (BEST, LAST, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
+"""What a new run in the same folder takes away of an earlier one."""

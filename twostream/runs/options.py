@@ -1,0 +1,146 @@
+"""What a run can be told. Each option is declared here or in `data.clip_spec`, and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, Self
+
+from twostream.data.clip_spec import ClipSpec
+from twostream.options import check, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the weights of a network are moved."""
+
+    epochs: int = option(30, help="Passes over the training videos, a clip of each.", at_least=1)
+    batch_size: int = option(32, help="Clips in a batch.", at_least=1)
+    optimizer: Literal["adamw", "sgd"] = option(
+        "adamw", help="AdamW, or SGD with a momentum of 0.9."
+    )
+    learning_rate: float = option(
+        1e-3,
+        help="The highest; it rises at first and then falls to 0 along a cosine.",
+        above=0,
+    )
+    warmup: float = option(
+        0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
+    )
+    weight_decay: float = option(
+        0.05, help="Of kernels and matrices; biases and normalisation have none.", at_least=0
+    )
+    partial_bn: bool = option(
+        False, help="Freeze the statistics of all batch normalisations but the first (TSN)."
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value outside its limits."""
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Which videos train, choose the best epoch, and test; see `data.splits.make_split`."""
+
+    train_list: str | None = option(
+        None, help="Videos to train on, in UCF101's format.", path="file"
+    )
+    test_list: str | None = option(None, help="Videos to test on.", path="file")
+    class_list: str | None = option(
+        None, help="UCF101's classInd.txt: the order of the classes.", path="file"
+    )
+    hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
+    split_number: int = option(1, help="Which of HMDB51's splits.", at_least=1)
+    groups: str | None = option(
+        None, help="CSV file `video,group`: a group is never divided.", path="file"
+    )
+    test_share: float = option(
+        0.3, help="Of each class, drawn by groups where no list is given.", above=0, below=1
+    )
+    validation_share: float = option(
+        0.2, help="Of the training videos; they choose the best epoch.", at_least=0, below=1
+    )
+    skip_missing: bool = option(False, help="Leave out listed videos that are not in the cache.")
+
+    def __post_init__(self) -> None:
+        """Paths become text, as they are recorded. Raises UserError for a value outside its limits."""
+        for each in fields(self):
+            if each.metadata["path"] and getattr(self, each.name) is not None:
+                object.__setattr__(self, each.name, str(getattr(self, each.name)))
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """On what a run is computed: options of Lightning's trainer."""
+
+    accelerator: str = option("auto", help="cpu, gpu, mps …, as Lightning names them.")
+    devices: str | int = option("auto", help="How many of them.", metavar="N|auto")
+    num_nodes: int = option(1, help="Machines of a cluster.", at_least=1)
+    strategy: str = option("auto", help="How several devices work together, as ddp.")
+    precision: str = option("32-true", help="Of the arithmetic, as 16-mixed or bf16-mixed.")
+    gradient_clip: float = option(
+        0.0, help="The largest norm of a gradient; 0 is no limit.", at_least=0
+    )
+    accumulate: int = option(1, help="Batches whose gradients make one step.", at_least=1)
+
+    def __post_init__(self) -> None:
+        """A number of devices may come as text. Raises UserError for a value outside its limits."""
+        if str(self.devices).lstrip("-").isdigit():
+            object.__setattr__(self, "devices", int(self.devices))
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """One run, as `run.json` records it."""
+
+    stream: Literal["spatial", "temporal"] = option(help="RGB frames, or flow.")
+    model: str = option("resnet", help="A name that `twostream models` lists.")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the model."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    clip: ClipSpec = field(default_factory=ClipSpec)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    jobs: int = option(2, help="Processes that load clips; 0: none but this one.", at_least=0)
+    seed: int = option(0, help="Of all that is drawn at random.", at_least=0)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value outside its limits."""
+        check(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """From `asdict`'s result, as JSON returns it. ValueError where it is of another command."""
+        if set(plain) != {each.name for each in fields(cls)}:
+            raise ValueError("its options are those of another command or version")
+        parts: dict[str, Any] = {f.name: f.type for f in fields(cls) if is_dataclass(f.type)}
+        return cls(**{**plain, **{name: kind(**plain[name]) for name, kind in parts.items()}})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions(RunOptions):
+    """One pretraining without labels."""
+
+    model: str = option("videomae", help="A model with a pretraining of its own.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """One training, and the test of its best epoch."""
+
+    init: str | None = option(
+        None,
+        help="Start from weights: a checkpoint, a file of a state dict, or `published` ones.",
+        metavar="FILE|published",
+    )
+    label_smoothing: float = option(
+        0.0, help="The share of the label that is spread over all classes.", at_least=0, at_most=1
+    )
+    clips: int = option(
+        10, help="Evenly spaced clips of each test video, whose logits are averaged.", at_least=1
+    )
+    crops: Literal[1, 10] = option(
+        1, help="1: the centre; 10: four corners and the centre, each also mirrored."
+    )
