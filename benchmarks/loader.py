@@ -24,10 +24,10 @@ from flowcache.cache.store import FlowCache
 from flowcache.extraction.one import Job, extract_video
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
+from twostream.data.crop_and_flip import random_view
 from twostream.data.index import Item, read_index
 from twostream.data.sampling import random_clip
 from twostream.data.streams import TEMPORAL
-from twostream.data.views import random_view
 
 SPEC = ClipSpec(length=10, crop=224)
 HEIGHT, WIDTH = 256, 340

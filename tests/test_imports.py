@@ -77,7 +77,7 @@ FLOORS = {
         {"show"},
     ],
     "twostream": [
-        {"options"},
+        {"option_fields"},
         {"data", "nets"},
         {"backbones"},
         {"models"},

@@ -5,6 +5,7 @@ import re
 import made_videos as made
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def test_the_blocks_of_the_page_run_in_order(page, tmp_path, monkeypatch, capfd)
     made.write_video(tmp_path / "clip.mp4", made.moving_scene(22, 72, 96, 1.0, -0.5), made.H264_MP4)
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
+    torch.set_num_threads(1)  # other tests run beside this one
     count = 0
     for line, block in blocks(page):
         # So that an error names the line of the page.

@@ -17,20 +17,21 @@ from flowcache.errors import UserError
 from twostream import models, stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
+from twostream.data.crop_and_flip import fixed_views, random_view
 from twostream.data.sampling import even_clips, random_clip
 from twostream.data.streams import STREAMS, Stream
-from twostream.data.views import fixed_views, random_view
 from twostream.fusion import create_rule, shares_of
-from twostream.nets.card import Card
+from twostream.nets.model_card import Card
 from twostream.nets.normalize import Normalized
-from twostream.options import declared, from_flat
+from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.options import SplitOptions, TrainOptions
-from twostream.runs.record import recorded, start_run
-from twostream.runs.split import split_cache
-from twostream.scoring.scores import Scores, align
+from twostream.runs.run_json import recorded, start_run
+from twostream.runs.split_of_run import split_cache
+from twostream.scoring.align import align
+from twostream.scoring.scores import Scores
 
 
 class Clips(Dataset[tuple[Tensor, int]]):

@@ -16,7 +16,7 @@ from twostream.data.index import Item, VideoIndex, VideoIndexError
 from twostream.data.splits import Split, check_leakage, write_split
 from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, shares_of
-from twostream.nets.card import Card
+from twostream.nets.model_card import Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import fetch, load_published, read_state
 from twostream.report.pictures import write_confusion_png
@@ -30,10 +30,11 @@ from twostream.runs.checkpoint import (
     load_checkpoint,
 )
 from twostream.runs.options import RunOptions, TrainOptions
-from twostream.runs.record import is_first_process
-from twostream.runs.split import split_cache
+from twostream.runs.run_json import is_first_process
+from twostream.runs.split_of_run import split_cache
+from twostream.scoring.align import align
 from twostream.scoring.evaluate import items_to_test, items_to_validate, score
-from twostream.scoring.scores import Scores, align
+from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
 from twostream.training.fit import Row, fit
 from twostream.training.module import Classification, Objective, Training, own_loss
@@ -171,7 +172,7 @@ def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Pat
     """Fuse the test scores of runs, and write the result into a folder of its own.
 
     Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
-    do not belong together, see `scores.align`.
+    do not belong together, see `scoring.align`.
     """
     if len({folder.name for folder in folders}) < len(folders):
         raise UserError("two of the runs have folders of one name: rename one", "runs")

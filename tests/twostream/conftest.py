@@ -21,8 +21,8 @@ from twostream import stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item, read_index
 from twostream.runs.options import Schedule, TrainerOptions, TrainOptions
-from twostream.runs.record import start_run
-from twostream.runs.split import split_cache
+from twostream.runs.run_json import start_run
+from twostream.runs.split_of_run import split_cache
 
 Add = Callable[..., None]
 

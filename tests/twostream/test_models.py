@@ -14,8 +14,8 @@ from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
 from twostream.data.streams import STREAMS
-from twostream.nets.card import Card
 from twostream.nets.layers import ClipSizeError, Stacked
+from twostream.nets.model_card import Card
 
 NAMES = plugins.names(models)
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from twostream.commands.shared import (
+from twostream.commands._shared import (
     CACHE,
     JSON,
     Jobs,
@@ -101,7 +101,7 @@ def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str]]:
 def verify(cache: Path, jobs: int, as_json: bool) -> None:
     """Read all of a cache and check every checksum and count."""
     from flowcache.cache.store import FlowCache
-    from twostream.commands.progress import Bar
+    from twostream.commands._progress import Bar
 
     opened = FlowCache.open(cache)
     ids = opened.ids()

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from flowcache.errors import UserError
-from twostream.commands.declared import FOLDER
-from twostream.commands.shared import example, notes
+from twostream.commands._click_options import FOLDER
+from twostream.commands._shared import example, notes
 
 
 @click.command(epilog=example("twostream demo demo"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from twostream.commands.declared import FOLDER
-from twostream.commands.shared import (
+from twostream.commands._click_options import FOLDER
+from twostream.commands._shared import (
     CACHE,
     CLIPS,
     CROPS,
@@ -37,7 +37,7 @@ def evaluate(run: Path, cache: Path, clips: int, crops: str, jobs: int, as_json:
     """
     from flowcache.cache.store import FlowCache
     from twostream import stages
-    from twostream.commands.progress import Bar
+    from twostream.commands._progress import Bar
     from twostream.report.tables import accuracies, accuracy_table
 
     with Bar(notes, "score", "clips") as bar:

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from flowcache.cache.recipe import Recipe
-from twostream.commands.declared import FOLDER
-from twostream.commands.shared import CACHE, Jobs, example, notes, print_lines, results
+from twostream.commands._click_options import FOLDER
+from twostream.commands._shared import CACHE, Jobs, example, notes, print_lines, results
 
 
 @click.command(
@@ -106,7 +106,7 @@ def extract_flow(
     from flowcache import algorithms, plugins
     from flowcache.extraction.api import extract
     from flowcache.extraction.many import find_videos
-    from twostream.commands.progress import ExtractionBar
+    from twostream.commands._progress import ExtractionBar
 
     parsed = plugins.parse_options(algorithms, algorithm, options)
     files, _ = find_videos(videos)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from twostream.commands.declared import FOLDER
-from twostream.commands.shared import (
+from twostream.commands._click_options import FOLDER
+from twostream.commands._shared import (
     JSON,
     RULE,
     RUNS,

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from flowcache.errors import UserError
-from twostream.commands import shared
+from twostream.commands._shared import notes
 from twostream.commands.cache import cache
 from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
@@ -61,7 +61,7 @@ def main(quiet: bool, verbose: bool) -> None:
     twostream train --stream temporal   # → runs/temporal/
     twostream fuse --weights 0.5        # → runs/fused/
     """  # noqa: D301 (for click it must be the control character)
-    shared.notes.quiet = quiet
+    notes.quiet = quiet
 
 
 for _command in _IN_ORDER:

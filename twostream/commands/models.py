@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from flowcache.errors import UserError
-from twostream.commands.shared import JSON, MODEL_OPTION, example, print_json
+from twostream.commands._shared import JSON, MODEL_OPTION, example, print_json
 
 
 @click.command(

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from twostream.commands.declared import FOLDER
-from twostream.commands.shared import (
+from twostream.commands._click_options import FOLDER
+from twostream.commands._shared import (
     CLIPS,
     CROPS,
     JSON,
@@ -61,7 +61,7 @@ def predict(
     Each run says its best classes, and so does the fusion of several.
     """
     from flowcache.errors import UserError
-    from twostream.commands.progress import Bar
+    from twostream.commands._progress import Bar
     from twostream.fusion import shares_of
     from twostream.prediction.predict import Predictor
 

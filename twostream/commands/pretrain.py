@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from twostream.commands.learning import learn, learning_options
-from twostream.commands.shared import example, notes
+from twostream.commands._learning import learn, learning_options
+from twostream.commands._shared import example, notes
 from twostream.runs.options import PretrainOptions
 
 

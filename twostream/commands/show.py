@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from flowcache.cache.recipe import Recipe
-from twostream.commands.declared import FILE
-from twostream.commands.shared import example, notes
+from twostream.commands._click_options import FILE
+from twostream.commands._shared import example, notes
 
 
 @click.command(
@@ -49,7 +49,7 @@ def show(
     """
     from flowcache import algorithms, plugins
     from flowcache.show.render import show as render
-    from twostream.commands.progress import Bar
+    from twostream.commands._progress import Bar
 
     given = plugins.parse_options(algorithms, algorithm, options)
     # Nothing is kept, so the flow may be finer and larger than in a cache.

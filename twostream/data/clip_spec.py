@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from twostream.options import check, option
+from twostream.option_fields import check, option
 
 FROM_MODEL: Any = None
 """The default of what a model's card says."""

@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from twostream.data.clip_spec import ClipSpec
+from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
 from twostream.data.sampling import Indices, even_clips, random_clip
 from twostream.data.streams import Stream
-from twostream.data.views import View, apply_view, fixed_views, random_view
 
 _OPEN_ENTRIES = 64
 

@@ -12,7 +12,7 @@ from twostream.data.streams import STREAMS
 from twostream.inspect import measure
 from twostream.inspect.measure import Build
 from twostream.inspect.values import Entry, Input, Layer
-from twostream.nets.card import Card
+from twostream.nets.model_card import Card
 
 
 def measure_model(name: str, options: Sequence[str], given: Input) -> Entry:

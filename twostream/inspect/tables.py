@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flowcache.errors import UserError
 from twostream.data.streams import STREAMS
-from twostream.inspect.rows import look_up_all, models_as_plain
+from twostream.inspect.look_up import look_up_all, models_as_plain
 from twostream.inspect.values import Entry, Input, Layer, Shape
 
 __all__ = [

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from twostream.data.streams import STREAMS
-from twostream.nets.card import Card
+from twostream.nets.model_card import Card
 
 Shape = tuple[int, int, int, int]
 """Of a clip: frames T, channels C, height H and width W, as (T, C, H, W)."""

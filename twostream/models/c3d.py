@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.nets.card import Card
 from twostream.nets.layers import check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, ICCV",

@@ -7,8 +7,8 @@ the predictions are averaged.
 from torch import Tensor, nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import OverBackbone, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Donahue et al., Long-term Recurrent Convolutional Networks, CVPR",

@@ -6,8 +6,8 @@ CNN-M-2048 on one frame is the spatial stream, on a stack of ten flow fields the
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Stacked, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(paper="Simonyan & Zisserman, Two-Stream Convolutional Networks, NIPS", year=2014)
 

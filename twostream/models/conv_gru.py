@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import OverBackbone, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Ballas et al., Delving Deeper into Convolutional Networks, ICLR",

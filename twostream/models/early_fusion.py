@@ -7,8 +7,8 @@ On flow this is the temporal stream of Simonyan & Zisserman 2014.
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Stacked, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

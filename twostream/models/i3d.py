@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.nets.card import Card
 from twostream.nets.layers import Triple, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",

@@ -8,8 +8,8 @@ one repeated frame the network says exactly what the 2-D network says of that fr
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Extended, check_share, extend_in_time
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",

@@ -8,8 +8,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import OverBackbone, check_share, fully_connected
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

@@ -24,8 +24,8 @@ from twostream.nets.attention import (
     rising,
     split_heads,
 )
-from twostream.nets.card import Card
 from twostream.nets.layers import Triple, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",

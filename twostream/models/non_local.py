@@ -12,8 +12,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from twostream.nets.card import Card
 from twostream.nets.layers import check_share, conv3d, init_convolutions, shortcut3d
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Wang et al., Non-local Neural Networks, CVPR",

@@ -8,8 +8,8 @@ frames normalised by that set's own mean and deviation, about (0.432, 0.395, 0.3
 
 from torch import nn
 
-from twostream.nets.card import Card
 from twostream.nets.layers import BasicBlock3d, VideoResNet, check_share, conv3d, shortcut3d
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR",

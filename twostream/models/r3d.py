@@ -5,8 +5,8 @@ of the parameters are torchvision's. Its weights were trained on Kinetics-400 wi
 that set's own mean and deviation, about (0.432, 0.395, 0.376) and (0.228, 0.221, 0.217).
 """
 
-from twostream.nets.card import Card
 from twostream.nets.layers import VideoResNet, check_share, plain_block, plain_stem
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR",

@@ -8,8 +8,8 @@ from typing import Literal
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Stacked, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Feichtenhofer et al., Spatiotemporal Residual Networks, NIPS",

@@ -7,8 +7,8 @@ ResNet-50 it is the network of Wang et al. 2016 ("Temporal Segment Networks") at
 from torch import Tensor, nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import OverBackbone, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

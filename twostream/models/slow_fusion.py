@@ -7,8 +7,8 @@ so that the view grows in time as slowly as in space.
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Extended, check_share, extend_in_time
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Karpathy et al., Large-scale Video Classification with CNNs, CVPR",

@@ -25,8 +25,8 @@ from twostream.nets.attention import (
     resample_times,
     rising,
 )
-from twostream.nets.card import Card
 from twostream.nets.layers import check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",

@@ -3,8 +3,8 @@
 from torch import nn
 
 from twostream import backbones
-from twostream.nets.card import Card
 from twostream.nets.layers import Stacked, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(paper="none: small, for trying things out", year=2026, size=64)
 

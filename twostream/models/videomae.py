@@ -22,8 +22,8 @@ from twostream.nets.attention import (
     own_names,
     split_heads,
 )
-from twostream.nets.card import Card
 from twostream.nets.layers import ClipSizeError, check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners, NeurIPS",

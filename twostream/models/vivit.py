@@ -29,8 +29,8 @@ from twostream.nets.attention import (
     resample_square,
     resample_times,
 )
-from twostream.nets.card import Card
 from twostream.nets.layers import check_share
+from twostream.nets.model_card import Card
 
 CARD = Card(
     paper="Arnab et al., ViViT: A Video Vision Transformer, ICCV",

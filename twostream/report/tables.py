@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from flowcache.atomic import write_csv
-from twostream.runs.record import versions, write_json
+from twostream.runs.run_json import versions, write_json
 from twostream.scoring.scores import Scores
 
 

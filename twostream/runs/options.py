@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self
 
 from twostream.data.clip_spec import ClipSpec
-from twostream.options import check, option
+from twostream.option_fields import check, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,6 +98,8 @@ def test_the_record_of_a_pretraining_repeats_it(work, tmp_path):
         ("c.toml", "epochs = 0", "epochs 0 must be at least 1"),
         ("c.toml", 'epochs = "many"', "--epochs"),
         ("c.toml", 'optimizer = "adam"', "'adam' is not one of"),
+        ("c.toml", "scales = 0.5", "write numbers as"),
+        ("c.toml", 'scales = ["half"]', "write numbers as"),
         ("c.toml", "options = 3", "cannot be read"),
         ("c.toml", "[options]\nnonsense = 1", "no option 'nonsense'"),
         ("c.json", "{}", "cannot be read as TOML, or as the run.json of a run"),

@@ -7,7 +7,7 @@ import pytest
 from called_commands import run, succeed
 
 from twostream.commands.main import main
-from twostream.options import declared
+from twostream.option_fields import declared
 from twostream.runs.options import PretrainOptions, TrainOptions
 
 COMMANDS = {

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader, TestClips, TrainClips, make_loader
+from twostream.data.crop_and_flip import View, fixed_views
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
-from twostream.data.views import View, fixed_views
 from twostream.nets.normalize import Normalized
 from twostream.training.data import EpochSampler
 

@@ -7,8 +7,7 @@ from rich.console import Console
 from cli import main
 from flowcache import plugins
 from twostream import models
-from twostream.inspect import measure_models, tables
-from twostream.inspect import rows as rows_of_models
+from twostream.inspect import look_up, measure_models, tables
 from twostream.inspect.measure_models import measure_model
 from twostream.inspect.tables import figures_table, layers_table, papers_table
 from twostream.inspect.values import Entry, Input, Layer
@@ -217,7 +216,7 @@ def test_what_is_piped_has_one_line_for_each_model():
 
 CARD = """
 from torch import nn
-from twostream.nets.card import Card
+from twostream.nets.model_card import Card
 CARD = Card(paper="Nobody, Nothing [sic], Nowhere", year=1999, length=4, size=8)
 """
 OWN = {
@@ -249,7 +248,7 @@ def own(tmp_path, monkeypatch):
     for module, code in {"__init__": "", **OWN}.items():
         (tmp_path / name / f"{module}.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    for user in (measure_models, rows_of_models):
+    for user in (measure_models, look_up):
         monkeypatch.setattr(user, "models", __import__(name))
 
 

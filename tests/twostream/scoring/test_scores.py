@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional import classification
 
-from twostream.scoring.scores import Scores, ScoresError, align
+from twostream.scoring.align import align
+from twostream.scoring.scores import Scores, ScoresError
 
 
 def scores(name="spatial", n=12, k=6, seed=0, **changes):

@@ -12,7 +12,7 @@ from made_runs import KilledError, checkpoint, killed_after, rows_of, same
 
 from twostream import stages
 from twostream.runs.files import BEST, LAST
-from twostream.runs.record import start_run
+from twostream.runs.run_json import start_run
 from twostream.scoring.scores import Scores
 from twostream.training.module import Training
 
@@ -98,7 +98,7 @@ from pathlib import Path
 from flowcache.cache.store import FlowCache
 from twostream.stages import Listener, train
 from twostream.runs.options import TrainOptions
-from twostream.runs.record import recorded
+from twostream.runs.run_json import recorded
 
 if __name__ == "__main__":
     cache, folder, resume = FlowCache.open(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3] == "1"

@@ -1,16 +1,13 @@
-"""Options of the command line, made from the fields in which they are declared; and `--config`."""
+"""Options of the command line, made from the fields in which they are declared."""
 
-import json
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any, get_origin
 
 import click
 
-from flowcache.errors import UserError
-from twostream.options import choices, declared, value_type
+from twostream.option_fields import choices, declared, value_type
 
 Decorator = Callable[[Any], Any]
 
@@ -32,18 +29,6 @@ def together(*options: Decorator) -> Decorator:
 def options_of(kind: Any) -> Decorator:
     """An option for each field that a dataclass, or a dataclass among its fields, declares."""
     return together(*(_option(each) for each in declared(kind)))
-
-
-def config_option() -> Decorator:
-    """`--config`, whose values are the defaults of all other options of the command."""
-    return click.option(
-        "--config",
-        type=FILE,
-        is_eager=True,
-        expose_value=False,
-        callback=_read_config,
-        help="Take options from a TOML file, or from the run.json of a run; the command line wins.",
-    )
 
 
 def _option(each: Field[Any]) -> Decorator:
@@ -92,52 +77,8 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 
     def convert(self, value: Any, *_: Any) -> tuple[float, ...]:
         """`1,0.5` → (1.0, 0.5)."""
-        if not isinstance(value, str):  # a default, or a list of a file
-            return tuple(value)
-        try:
-            return tuple(float(word) for word in value.split(",") if word.strip())
-        except ValueError:
+        try:  # a default, or a value of a file, is no text
+            words = [w for w in value.split(",") if w.strip()] if isinstance(value, str) else value
+            return tuple(float(word) for word in words)
+        except (TypeError, ValueError):
             raise click.BadParameter(f"{value}: write numbers as 1,0.875,0.75") from None
-
-
-def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
-    if path is None:
-        return
-    values = read_config(path)
-    known = {parameter.name for parameter in ctx.command.params} - {"config"}
-    if unknown := sorted(set(values) - known):
-        raise UserError(
-            f"{path} names {unknown[0]!r}, which is no option of {ctx.info_name}", "config"
-        )
-    ctx.default_map = {**(ctx.default_map or {}), **values}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The options in a TOML file, or in the `run.json` of a run, by their names.
-
-    TOML has `learning_rate = 0.01` or `learning-rate = 0.01`, and a model's options in the table
-    `[options]`. Raises UserError for a file that is neither.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return _flat(json.loads(text)["options"])
-        return _flat(tomllib.loads(text))
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise UserError(
-            f"{path} cannot be read as TOML, or as the run.json of a run ({reason})", "config"
-        ) from None
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        if name == "options":  # those of the model, as they stand on the command line
-            flat[name] = [f"{option}={setting}" for option, setting in value.items()]
-        elif isinstance(value, dict):
-            flat |= _flat(value)
-        elif value is not None:
-            flat[name] = value
-    return flat

@@ -10,11 +10,11 @@ from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
 from twostream.data.streams import STREAMS
-from twostream.inspect import measure_models, measured
+from twostream.inspect import measure_models, shipped_table
 from twostream.inspect.values import Input
 
-ROOT = Path(measured.__file__).parents[2]
-ENTRIES = {(entry.name, entry.stream): entry for entry in measured.read()}
+ROOT = Path(shipped_table.__file__).parents[2]
+ENTRIES = {(entry.name, entry.stream): entry for entry in shipped_table.read()}
 EVERY = [(name, stream) for name in plugins.names(models) for stream in STREAMS]
 
 
@@ -44,7 +44,7 @@ def test_the_file_says_of_every_model_what_is_measured_now(name, stream):
 @pytest.mark.parametrize("name", plugins.names(models))
 def test_every_model_has_its_entries_with_its_card_and_its_standard_clips(name):
     found = {stream: entry for (model, stream), entry in ENTRIES.items() if model == name}
-    assert found, "measure it: python -m twostream.inspect.measured"
+    assert found, "measure it: python -m twostream.inspect.shipped_table"
     card = plugins.module(models, name).CARD
     for stream, entry in found.items():
         assert entry.card == card
@@ -55,7 +55,7 @@ def test_every_model_has_its_entries_with_its_card_and_its_standard_clips(name):
 
 def test_the_file_has_no_model_that_is_gone_and_none_twice():
     assert {name for name, _ in ENTRIES} <= set(plugins.names(models))
-    assert len(measured.read()) == len(ENTRIES)
+    assert len(shipped_table.read()) == len(ENTRIES)
 
 
 # When it is asked
@@ -63,26 +63,26 @@ def test_the_file_has_no_model_that_is_gone_and_none_twice():
 
 @pytest.mark.parametrize("given", [Input(), Input(stream="temporal"), Input(length=16, size=112)])
 def test_the_standard_clip_is_recorded_also_where_it_is_spelt_out(given):
-    assert measured.recorded("c3d", given) == ENTRIES["c3d", given.stream]
+    assert shipped_table.recorded("c3d", given) == ENTRIES["c3d", given.stream]
 
 
 @pytest.mark.parametrize("given", [Input(length=8), Input(size=64), Input(classes=5)])
 def test_other_clips_and_classes_are_not_recorded(given):
-    assert measured.recorded("c3d", given) is None
+    assert shipped_table.recorded("c3d", given) is None
 
 
 def test_a_length_that_is_the_standard_of_one_stream_alone_is_not_recorded():
     # The entry says which streams a model can take, and nothing is known of 10 frames.
-    assert measured.recorded("tiny", Input(stream="temporal", length=10)) is None
+    assert shipped_table.recorded("tiny", Input(stream="temporal", length=10)) is None
 
 
 def test_nothing_is_recorded_of_a_model_that_is_not_there():
-    assert measured.recorded("no_such_model", Input()) is None
+    assert shipped_table.recorded("no_such_model", Input()) is None
 
 
 def test_without_its_file_nothing_is_recorded(tmp_path, monkeypatch):
-    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
-    assert measured.read.__wrapped__() == ()
+    monkeypatch.setattr(shipped_table, "FILE", tmp_path / "shipped_table.json")
+    assert shipped_table.read.__wrapped__() == ()
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_what_is_recorded_is_shown_without_torch(call):
 
 
 def test_what_is_written_is_read_again(tmp_path, monkeypatch):
-    path = tmp_path / "measured.json"
-    measured.write(measured.read(), path)
-    assert path.read_text(encoding="utf-8") == measured.FILE.read_text(encoding="utf-8")
-    monkeypatch.setattr(measured, "FILE", path)
-    assert measured.read.__wrapped__() == measured.read()
+    path = tmp_path / "shipped_table.json"
+    shipped_table.write(shipped_table.read(), path)
+    assert path.read_text(encoding="utf-8") == shipped_table.FILE.read_text(encoding="utf-8")
+    monkeypatch.setattr(shipped_table, "FILE", path)
+    assert shipped_table.read.__wrapped__() == shipped_table.read()
 
 
 def test_the_file_has_one_entry_a_line():
-    lines = measured.FILE.read_text(encoding="utf-8").splitlines()[1:-1]
+    lines = shipped_table.FILE.read_text(encoding="utf-8").splitlines()[1:-1]
     assert len(lines) == len(ENTRIES)
     assert [json.loads(line.rstrip(","))["name"] for line in lines] == [name for name, _ in ENTRIES]
 
@@ -127,10 +127,10 @@ def test_the_file_stays_where_measuring_fails(tmp_path):
         yield ENTRIES["tiny", "spatial"]
         raise RuntimeError
 
-    path = tmp_path / "measured.json"
+    path = tmp_path / "shipped_table.json"
     path.write_text("before")
     with pytest.raises(RuntimeError):
-        measured.write(broken(), path)
+        shipped_table.write(broken(), path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -143,7 +143,7 @@ def test_every_model_and_stream_is_measured_but_those_that_cannot_be(monkeypatch
         return replace(ENTRIES[name, given.stream], parameters=1234)
 
     monkeypatch.setattr(measure_models, "measure_model", measure_model)
-    entries = list(measured.measure_all())
+    entries = list(shipped_table.measure_all())
     assert [(e.name, e.stream) for e in entries] == [e for e in EVERY if e != ("c3d", "temporal")]
     printed = capsys.readouterr().out
     assert "c3d, temporal: left out: it sees colours alone" in printed

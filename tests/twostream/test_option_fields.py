@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowcache.errors import UserError
-from twostream.options import check, choices, declared, from_flat, option, to_flat, value_type
+from twostream.option_fields import check, choices, declared, from_flat, option, to_flat, value_type
 from twostream.runs.options import PretrainOptions, RunOptions, TrainOptions
 
 

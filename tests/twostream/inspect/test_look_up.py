@@ -6,16 +6,19 @@ import pytest
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
-from twostream.inspect import measured, rows
-from twostream.inspect.rows import look_up, look_up_all, models_as_plain
+from twostream.inspect import look_up as rows
+from twostream.inspect import shipped_table
+from twostream.inspect.look_up import look_up, look_up_all, models_as_plain
 from twostream.inspect.values import Entry, Input
 
 
 @pytest.fixture
 def believed(monkeypatch):
     """The file says that the tiny model has one parameter, which no measurement says."""
-    entries = [replace(entry, parameters=1) for entry in measured.read() if entry.name == "tiny"]
-    monkeypatch.setattr(measured, "read", lambda: entries)
+    entries = [
+        replace(entry, parameters=1) for entry in shipped_table.read() if entry.name == "tiny"
+    ]
+    monkeypatch.setattr(shipped_table, "read", lambda: entries)
 
 
 @pytest.mark.usefixtures("believed")

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from twostream import fusion
-from twostream.commands.declared import FOLDER, Numbers
+from twostream.commands._click_options import FOLDER, Numbers
 
 # Names of files may hold brackets, which are not markup.
 results = Console(highlight=False, markup=False)

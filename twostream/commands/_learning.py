@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from flowcache.errors import UserError
-from twostream.commands.declared import FOLDER, config_option, options_of, together
-from twostream.commands.shared import CACHE, MODEL_OPTION, notes
+from twostream.commands._click_options import FOLDER, options_of, together
+from twostream.commands._config_file import config_option
+from twostream.commands._shared import CACHE, MODEL_OPTION, notes
 from twostream.runs.options import RunOptions
 
 
@@ -49,9 +50,9 @@ def learn(
     from flowcache import plugins
     from flowcache.cache.store import FlowCache
     from twostream import models
-    from twostream.commands.progress import Bar
-    from twostream.options import from_flat
-    from twostream.runs.record import recorded, start_run
+    from twostream.commands._progress import Bar
+    from twostream.option_fields import from_flat
+    from twostream.runs.run_json import recorded, start_run
     from twostream.stages import Listener
 
     opened = FlowCache.open(cache)

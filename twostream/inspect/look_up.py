@@ -6,7 +6,7 @@ from typing import Any
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models
-from twostream.inspect import measured
+from twostream.inspect import shipped_table
 from twostream.inspect.values import Entry, Input
 
 
@@ -15,7 +15,7 @@ def look_up(name: str, options: Sequence[str], given: Input) -> Entry:
 
     options: of the model, each as "NAME=VALUE".
     """
-    entry = None if options else measured.recorded(name, given)
+    entry = None if options else shipped_table.recorded(name, given)
     if entry is None:
         # It imports torch, which takes longer than all the rest.
         from twostream.inspect.measure_models import measure_model

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.streams import STREAMS
-from twostream.data.views import View, apply_view, fixed_views, random_view
 
 RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
 SIDE = st.integers(1, 400)

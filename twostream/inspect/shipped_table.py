@@ -1,9 +1,10 @@
 """The models as they were measured, in a file that comes with the package.
 
-    python -m twostream.inspect.measured
+    python -m twostream.inspect.shipped_table
 
-measures every model anew, in a minute or two, and writes `measured.json` beside this file. Run it after a
-change to a model, a backbone, a card or a stream: the tests compare the file with fresh measurements.
+measures every model anew, in a minute or two, and writes `shipped_table.json` beside this file. Run it
+after a change to a model, a backbone, a card or a stream: the tests compare the file with fresh
+measurements.
 
 One line of the file is one model on one stream, with its default options and 400 classes, on the clip
 that its card calls standard; it is `Entry.as_plain`'s result. So the table of the models is printed
@@ -22,7 +23,7 @@ from twostream import models
 from twostream.data.streams import STREAMS
 from twostream.inspect.values import Entry, Input
 
-FILE = Path(__file__).with_name("measured.json")
+FILE = Path(__file__).with_name("shipped_table.json")
 
 
 def recorded(name: str, given: Input) -> Entry | None:

@@ -1,0 +1,67 @@
+"""`--config`: options from a TOML file, or from the `run.json` of a run."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowcache.errors import UserError
+from twostream.commands._click_options import FILE, Decorator
+
+
+def config_option() -> Decorator:
+    """`--config`, whose values are the defaults of all other options of the command."""
+    return click.option(
+        "--config",
+        type=FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="Take options from a TOML file, or from the run.json of a run; the command line wins.",
+    )
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    values = read_config(path)
+    known = {parameter.name for parameter in ctx.command.params} - {"config"}
+    if unknown := sorted(set(values) - known):
+        raise UserError(
+            f"{path} names {unknown[0]!r}, which is no option of {ctx.info_name}", "config"
+        )
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options in a TOML file, or in the `run.json` of a run, by their names.
+
+    TOML has `learning_rate = 0.01` or `learning-rate = 0.01`, and a model's options in the table
+    `[options]`. Raises UserError for a file that is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return _flat(json.loads(text)["options"])
+        return _flat(tomllib.loads(text))
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(
+            f"{path} cannot be read as TOML, or as the run.json of a run ({reason})", "config"
+        ) from None
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name == "options":  # those of the model, as they stand on the command line
+            flat[name] = [f"{option}={setting}" for option, setting in value.items()]
+        elif isinstance(value, dict):
+            flat |= _flat(value)
+        elif value is not None:
+            flat[name] = value
+    return flat

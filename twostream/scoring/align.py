@@ -1,0 +1,61 @@
+"""Scores of several runs, joined by the ids of the videos, never by row."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from twostream.scoring.scores import Scores, ScoresError
+
+
+def align(many: Sequence[Scores]) -> list[Scores]:
+    """The same videos in the same order, that of the first.
+
+    ScoresError, naming the first differences, unless all have the same videos, labels, classes and
+    training videos.
+    """
+    first = many[0]
+    for other in many[1:]:
+        pair = f"{first.name} and {other.name}"
+        if first.classes != other.classes:
+            raise ScoresError(
+                f"{pair} have different classes: {_differences(first.classes, other.classes)}"
+            )
+        if set(first.ids) != set(other.ids):
+            raise ScoresError(
+                f"{pair} score different videos: {_differences(first.ids, other.ids)}"
+            )
+        if set(first.trained_on) != set(other.trained_on):
+            raise ScoresError(
+                f"{pair} were trained on different splits: "
+                f"{_differences(first.trained_on, other.trained_on)}"
+            )
+    aligned = [first]
+    for other in many[1:]:
+        row = {identifier: number for number, identifier in enumerate(other.ids)}
+        order = np.array([row[identifier] for identifier in first.ids], np.int64)
+        other = replace(
+            other, ids=first.ids, logits=other.logits[order], labels=other.labels[order]
+        )
+        wrong = np.flatnonzero(other.labels != first.labels)
+        if len(wrong):
+            identifier = first.ids[wrong[0]]
+            raise ScoresError(
+                f"{first.name} and {other.name} label {len(wrong)} videos differently, the first is "
+                f"{identifier}: {first.classes[first.labels[wrong[0]]]} and "
+                f"{first.classes[other.labels[wrong[0]]]}"
+            )
+        aligned.append(other)
+    return aligned
+
+
+def _differences(mine: Sequence[str], theirs: Sequence[str]) -> str:
+    if set(mine) == set(theirs):
+        return "they are in another order"
+    phrases = []
+    for word, here, there in (("first", mine, theirs), ("second", theirs, mine)):
+        only = sorted(set(here) - set(there))
+        if only:
+            more = f" and {len(only) - 3} more" if len(only) > 3 else ""
+            phrases.append(f"only the {word} has {', '.join(only[:3])}{more}")
+    return "; ".join(phrases)
