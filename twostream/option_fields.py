@@ -6,6 +6,7 @@ in `run.json`, and the keyword of the Python API. An option's name is the field'
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
+from numbers import Real
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from flowcache.errors import UserError
@@ -102,7 +103,10 @@ def to_flat(options: Any) -> dict[str, Any]:
 
 
 def check(options: Any) -> None:
-    """UserError for a value outside of the limits that its field declares; None is within all."""
+    """UserError for a value of another type, or outside of the limits, than its field declares.
+
+    None stands for what is not given, and is right for each.
+    """
     for each in fields(options):
         value = getattr(options, each.name)
         if not each.metadata or value is None:
@@ -112,15 +116,32 @@ def check(options: Any) -> None:
                 f"{_in_words(each.name)} {value!r} is none of {', '.join(map(str, choices(each)))}",
                 each.name,
             )
+        numbers = value if isinstance(value, tuple) else (value,)
+        kind = (get_args(value_type(each)) or (value_type(each),))[0]
+        several = get_origin(value_type(each)) is tuple
+        right = all(_is_a(kind, number) for number in numbers)
+        if not choices(each) and not (right and isinstance(value, tuple) == several):
+            wanted = "a list of numbers" if several else _WORDS.get(kind, "text")
+            raise UserError(f"{_in_words(each.name)} {value!r} must be {wanted}", each.name)
         limits = {
             word: limit for word, limit in each.metadata["limits"].items() if limit is not None
         }
         if not limits:
             continue
-        numbers = value if isinstance(value, tuple) else (value,)
         if not all(_within(number, limits) for number in numbers):
             wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits.items())
             raise UserError(f"{_in_words(each.name)} {value} must be {wanted}", each.name)
+
+
+_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind is int:
+        return hasattr(value, "__index__")
+    return isinstance(value, Real) if kind is float else isinstance(value, str | int)
 
 
 def _within(number: Any, limits: Mapping[str, float]) -> bool:

@@ -1,5 +1,6 @@
 """Networks as the tests of single models need them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +25,31 @@ def build(
     return plugins.create(
         models, name, channels=channels, length=length, classes=classes, **options
     )
+
+
+def on_meta(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A network in evaluation that computes shapes alone."""
+    with torch.device("meta"):
+        return create(*args, **options).eval()
+
+
+def unset(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A network in evaluation for weights to be loaded: drawing others before would take longer.
+
+    All values are −1, so that what was not loaded is seen.
+    """
+    network = on_meta(create, *args, **options).to_empty(device="cpu")
+    for value in network.state_dict().values():
+        value.fill_(-1)
+    return network
+
+
+def numbered(create: Callable[..., Any], *args: Any, **options: Any) -> dict[str, torch.Tensor]:
+    """A network's weights, no two tensors alike and made faster than drawn; they compute nothing."""
+    state = on_meta(create, *args, **options).to_empty(device="cpu").state_dict()
+    for start, value in enumerate(state.values()):
+        torch.arange(start, start + value.numel(), out=value.view(-1))
+    return dict(state)
 
 
 def drawn(*shape: int, seed: int = 1) -> Any:

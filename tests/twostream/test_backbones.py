@@ -2,6 +2,7 @@ import sys
 
 import pytest
 import torch
+from made_networks import numbered, on_meta, unset
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
@@ -12,6 +13,12 @@ from twostream.nets.pretrained import load_published
 
 NAMES = ["alexnet", "cnn_m_2048", "resnet18", "resnet34", "resnet50", "tiny", "vgg11", "vgg16"]
 EVERY = pytest.mark.parametrize("name", NAMES)
+LONGER = {"resnet34", "vgg16"}  # more of the same layers than resnet18 and vgg11
+
+
+def but_slowly_the_longer(names):
+    values = [pytest.param(n, marks=[pytest.mark.slow] * (n in LONGER)) for n in names]
+    return pytest.mark.parametrize("name", values)
 
 
 def build(name, channels=3, classes=7, seed=0, **options):
@@ -20,8 +27,7 @@ def build(name, channels=3, classes=7, seed=0, **options):
 
 
 def parameters(name, **options):
-    with torch.device("meta"):
-        return sum(p.numel() for p in build(name, **options).parameters())
+    return sum(p.numel() for p in on_meta(build, name, **options).parameters())
 
 
 def test_every_file_is_tested():
@@ -32,22 +38,21 @@ def test_every_file_is_tested():
 @EVERY
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 99)])
 def test_a_backbone_gives_logits_features_and_maps(name, height, width):
-    pictures = torch.randn(2, 3, height, width)
-    with torch.no_grad():
-        assert build(name).eval()(pictures).shape == (2, 7)
-        features = build(name, classes=0).eval()
-        assert features(pictures).shape == (2, features.width)
-        body = build(name, classes=None).eval()
-        maps = body.maps(pictures)
+    pictures = torch.empty(2, 3, height, width, device="meta")
+    assert on_meta(build, name)(pictures).shape == (2, 7)
+    features = on_meta(build, name, classes=0)
+    assert features(pictures).shape == (2, features.width)
+    body = on_meta(build, name, classes=None)
+    maps = body.maps(pictures)
     assert tuple(m.shape[1] for m in maps) == body.map_widths
     sides = [m.shape[2] for m in maps]
     assert sides == sorted(sides, reverse=True)
     assert len(set(sides)) == len(sides)
 
 
-@EVERY
+@but_slowly_the_longer(NAMES)
 def test_features_are_what_the_head_reads(name):
-    whole, features = build(name).eval(), build(name, classes=0).eval()
+    whole, features = build(name).eval(), unset(build, name, classes=0)
     state = {k: v for k, v in whole.state_dict().items() if not k.startswith(whole.head)}
     features.load_state_dict(state)
     pictures = torch.randn(2, 3, 64, 64)
@@ -55,18 +60,18 @@ def test_features_are_what_the_head_reads(name):
     torch.testing.assert_close(head(features(pictures)), whole(pictures))
 
 
-@EVERY
+@but_slowly_the_longer(NAMES)
 def test_behind_the_maps_nothing_is_left_to_learn(name):
     body = build(name, classes=None).train()
-    sum(m.sum() for m in body.maps(torch.randn(4, 3, 64, 64))).backward()
+    sum(m.sum() for m in body.maps(torch.randn(2, 3, 64, 64))).backward()
     assert [n for n, p in body.named_parameters() if p.grad is None] == []
 
 
-@EVERY
+@but_slowly_the_longer(NAMES)
 def test_published_weights_serve_without_their_head(name):
-    state = build(name, classes=1000, seed=1).state_dict()
+    state = numbered(build, name, classes=1000)
     for classes in (0, None):
-        part = build(name, classes=classes, seed=2)
+        part = unset(build, name, classes=classes)
         notes = load_published(part, state)
         assert any("left out" in note for note in notes)
         for key, value in part.state_dict().items():
@@ -75,10 +80,10 @@ def test_published_weights_serve_without_their_head(name):
 
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 63), ("vgg16", 32), ("cnn_m_2048", 41)])
 def test_pictures_too_small_are_refused_with_the_limit_and_the_limit_is_the_least(name, side):
-    model = build(name).eval()
+    model = on_meta(build, name)
     with pytest.raises(ClipSizeError, match=rf"{side}×{side}.*crop"):
-        model(torch.zeros(1, 3, side, side - 1))
-    assert model(torch.zeros(1, 3, side, side)).shape == (1, 7)
+        model(torch.empty(1, 3, side, side - 1, device="meta"))
+    assert model(torch.empty(1, 3, side, side, device="meta")).shape == (1, 7)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "tiny"])
@@ -99,6 +104,8 @@ def test_a_file_alone_means_its_usual_variant(name, variant):
 
 
 # Against what is published
+
+OF_TORCHVISION = [name for name in NAMES if name not in ("cnn_m_2048", "tiny")]
 
 
 @pytest.mark.parametrize(
@@ -129,15 +136,14 @@ def test_backbones_have_the_published_number_of_parameters(name, channels, class
     ],
 )
 def test_backbones_need_the_published_number_of_operations(name, channels, classes, gmac):
-    with torch.device("meta"):
-        model = build(name, channels=channels, classes=classes).eval()
-        pictures = torch.empty(1, channels, 224, 224)
+    model = on_meta(build, name, channels=channels, classes=classes)
+    pictures = torch.empty(1, channels, 224, 224, device="meta")
     with FlopCounterMode(display=False) as counter:
         model(pictures)
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"])
+@but_slowly_the_longer(OF_TORCHVISION)
 def test_backbones_compute_what_torchvision_does_on_its_weights(name, torchvision):
     torch.manual_seed(1)
     theirs = getattr(torchvision.models, name)(num_classes=7).eval()
@@ -148,7 +154,7 @@ def test_backbones_compute_what_torchvision_does_on_its_weights(name, torchvisio
             value.uniform_(0.8, 1.5)
         elif "bn" in key and key.endswith("weight"):
             value.uniform_(0.3, 0.7)
-    ours = build(name).eval()
+    ours = unset(build, name)
     notes = load_published(ours, theirs.state_dict())
     assert notes == [f"{len(theirs.state_dict())} tensors matched"]
     for side in (64, 97):
@@ -157,10 +163,9 @@ def test_backbones_compute_what_torchvision_does_on_its_weights(name, torchvisio
             torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("name", OF_TORCHVISION)
 def test_the_address_of_the_weights_is_the_one_that_torchvision_names(name, torchvision):
-    with torch.device("meta"):
-        published = build(name).published
+    published = on_meta(build, name).published
     weights = torchvision.models.get_model_weights(name)
     assert published in [w.url for w in weights]
 

@@ -1,9 +1,10 @@
 """What holds for every model; what is particular to one stands in models/test_<name>.py."""
 
-import contextlib
 import copy
+import functools
 import inspect
 import io
+from typing import get_args
 
 import pytest
 import torch
@@ -18,20 +19,42 @@ from twostream.nets.layers import ClipSizeError, Stacked
 from twostream.nets.model_card import Card
 
 NAMES = plugins.names(models)
-EVERY = pytest.mark.parametrize("name", NAMES)
-BOTH = pytest.mark.parametrize("stream", sorted(STREAMS))
-LARGE = ["c3d", "cnn_m_2048", "mc3", "r2plus1d", "r3d"]  # seconds for a step
 LENGTH = 8
+SIDE = 48  # the least of cnn_m_2048 is 41
 # For models that can be made smaller by their options.
-SMALL = {"width": 48, "depth": 2, "heads": 3}
+SMALL = [
+    ("backbone", "tiny"),
+    ("width", 48),
+    ("depth", 2),
+    ("depth", "8"),
+    ("temporal_depth", 2),
+    ("heads", 3),
+]
+
+
+def every(slow=()):
+    """Every model; those of `slow`, which repeat others' layers or take seconds, in `make test-all`.
+
+    At a module's scope: what is asked of one model comes together, and `model` is built once for it.
+    """
+    values = [pytest.param(n, marks=[pytest.mark.slow] * (n in slow)) for n in NAMES]
+    return pytest.mark.parametrize("name", values, scope="module")
+
+
+EVERY = every()
+
+
+def options(name):
+    return inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
 
 
 def small_options(name):
-    parameters = inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
+    known = options(name)
     return {
         key: value
-        for key, value in SMALL.items()
-        if key in parameters and parameters[key].annotation is int
+        for key, value in SMALL
+        if key in known
+        and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
     }
 
 
@@ -47,9 +70,22 @@ def build(name, stream="temporal", classes=5, length=LENGTH, seed=0, **options):
     )
 
 
-def clip_for(stream, batch=2, length=LENGTH, height=64, width=64):
+def clip_for(stream, batch=2, length=LENGTH, height=SIDE, width=SIDE):
     shape = (batch, length, STREAMS[stream].channels, height, width)
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def model(name):
+    """A network of flow in evaluation, for tests that change nothing in it."""
+    return build(name).eval()
+
+
+@pytest.fixture(scope="module")
+def logits(model):
+    """What that says of the two clips of `clip_for("temporal")`."""
+    with torch.no_grad():
+        return model(clip_for("temporal"))
 
 
 @EVERY
@@ -60,63 +96,92 @@ def test_a_model_has_a_card(name):
     assert 1990 < card.year <= 2026
 
 
-@EVERY
-@BOTH
-def test_a_model_gives_one_vector_of_logits_a_clip(name, stream):
-    logits = build(name, stream).eval()(clip_for(stream, 3))
-    assert logits.shape == (3, 5)
+def check_logits(logits, model):
+    """A vector a clip of `clip_for("temporal")`, which depends on no other clip."""
+    assert logits.shape == (2, 5)
     assert torch.isfinite(logits).all()
+    with torch.no_grad():
+        apart = torch.cat([model(clip[None]) for clip in clip_for("temporal")])
+    torch.testing.assert_close(logits, apart, rtol=1e-4, atol=1e-4)
 
 
 @EVERY
-@BOTH
-@pytest.mark.parametrize(
-    ("length", "height", "width"),
-    [(8, 65, 79), (8, 79, 65), (8, 96, 64), (7, 64, 64), (16, 64, 64), (1, 64, 64), (8, 20, 20)],
-)
-def test_a_clip_of_another_size_is_taken_or_refused_with_the_limit(
-    name, stream, length, height, width
-):
-    model = build(name, stream, length=length).eval()
-    refusal = ""
-    with torch.no_grad(), contextlib.suppress(ClipSizeError):
-        try:
-            logits = model(clip_for(stream, 1, length, height, width))
-        except ClipSizeError as error:
-            refusal = str(error)
-            raise
-        assert logits.shape == (1, 5)
-        assert torch.isfinite(logits).all()
+def test_a_model_gives_one_vector_of_logits_a_clip_which_depends_on_no_other(name, model, logits):
+    check_logits(logits, model)
+
+
+# Sizes
+
+
+SIZES = [(8, 65, 79), (8, 79, 65), (8, 96, 64), (7, 64, 64), (16, 64, 64), (1, 64, 64), (8, 20, 20)]
+
+
+def outcome(model, clip):
+    """Logits, or for which reason the clip is refused."""
+    try:
+        with torch.no_grad():
+            return model(clip), ""
+    except ClipSizeError as error:
+        return None, str(error)
+
+
+@functools.lru_cache(maxsize=4)
+def build_on_meta(name, stream, length):
+    with torch.device("meta"):
+        return build(name, stream, length=length).eval()
+
+
+@functools.lru_cache(maxsize=32)
+def outcome_on_meta(name, stream, size):
+    """The same of shapes alone, which is quick."""
+    length, height, width = size
+    clip = torch.empty(1, length, STREAMS[stream].channels, height, width, device="meta")
+    return outcome(build_on_meta(name, stream, length), clip)
+
+
+@EVERY
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_clip_of_another_size_is_taken_or_refused_with_the_limit(name, size):
+    logits, refusal = outcome_on_meta(name, "temporal", size)
     if refusal:
-        assert (length, height, width) not in ((16, 64, 64), (8, 96, 64))
-        wrong = (length,) if "length" in refusal else (height, width)
+        assert size not in ((16, 64, 64), (8, 96, 64))
+        wrong = size[:1] if "length" in refusal else size[1:]
         assert any(str(value) in refusal for value in wrong)
         assert "length" in refusal or "crop" in refusal
+    else:
+        assert logits.shape == (1, 5)
+
+
+QUICK_SIZES = [("temporal", (8, 65, 79)), ("temporal", (8, 20, 20)), ("spatial", (1, 64, 64))]
 
 
 @EVERY
-def test_the_videos_of_a_batch_do_not_see_each_other_in_evaluation(name):
-    model = build(name).eval()
-    clip = clip_for("temporal", 3)
-    with torch.no_grad():
-        together = model(clip)
-        apart = torch.cat([model(one[None]) for one in clip])
-    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize(
-    ("name", "stream"),
+    ("stream", "size"),
     [
-        pytest.param(
-            n, s, marks=[pytest.mark.slow] * (n in LARGE and (s == "temporal" or n != "c3d"))
-        )
-        for n in NAMES
+        pytest.param(s, size, marks=[pytest.mark.slow] * ((s, size) not in QUICK_SIZES))
         for s in sorted(STREAMS)
+        for size in SIZES
     ],
+    ids=str,
 )
-def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, stream):
-    model = build(name, stream).train()
-    clip, label = clip_for(stream, 4), torch.tensor([0, 1, 2, 3])
+def test_it_is_so_whatever_the_clip_shows_and_the_logits_are_finite(name, stream, size, model):
+    known = stream == "temporal" and size[0] == LENGTH
+    network = model if known else build(name, stream, length=size[0]).eval()
+    logits, refusal = outcome(network, clip_for(stream, 1, *size))
+    expected, expected_refusal = outcome_on_meta(name, stream, size)
+    assert refusal == expected_refusal
+    if not refusal:
+        assert logits.shape == expected.shape
+        assert torch.isfinite(logits).all()
+
+
+# Learning
+
+
+def check_training(model, clip):
+    """A step lowers the loss, and two reach every weight."""
+    model, label = copy.deepcopy(model).train(), torch.arange(4)
     optimizer = torch.optim.SGD(model.parameters(), 2e-3)
     reached = set()
 
@@ -139,29 +204,43 @@ def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, stream):
     assert {n for n, _ in model.named_parameters()} == reached
 
 
-@EVERY
-def test_a_state_dict_carries_all_that_a_model_has_learnt(name):
-    model = build(name).train()
-    model(clip_for("temporal", 4))  # moves the statistics
+@every(slow={"c3d", "cnn_m_2048", "non_local", "r2plus1d", "r3d"})
+def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, model):
+    check_training(model, clip_for("temporal", 4))
+
+
+# What differs is the first layer.
+@every(slow=set(NAMES) - {"resnet", "tiny", "vivit"})
+def test_so_they_do_on_frames(name):
+    check_training(build(name, "spatial"), clip_for("spatial", 4))
+
+
+@every(slow={"c3d", "cnn_m_2048", "non_local", "r2plus1d", "r3d"})
+def test_a_state_dict_carries_all_that_a_model_has_learnt(name, model):
+    learnt, clip = copy.deepcopy(model).train(), clip_for("temporal")
+    learnt(clip)  # moves the statistics
     file = io.BytesIO()
-    torch.save(model.state_dict(), file)
+    torch.save(learnt.state_dict(), file)
     file.seek(0)
-    other, clip = build(name, seed=99), clip_for("temporal")
+    other = build(name, seed=99)
     with torch.no_grad():
-        assert not torch.equal(model.eval()(clip), other.eval()(clip))
+        expected = learnt.eval()(clip[:1])
+        assert not torch.equal(expected, other.eval()(clip[:1]))
         other.load_state_dict(torch.load(file, weights_only=True))
-        assert torch.equal(model.eval()(clip), other.eval()(clip))
+        assert torch.equal(expected, other.eval()(clip[:1]))
 
 
 @EVERY
-def test_the_same_seed_builds_the_same_model(name):
-    one, two = build(name).state_dict(), build(name).state_dict()
+def test_the_same_seed_builds_the_same_model(name, model):
+    one, two = model.state_dict(), build(name).state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+# Parts
+
+
 @EVERY
-def test_a_model_names_its_first_layer_and_its_head(name):
-    model = build(name)
+def test_a_model_names_its_first_layer_and_its_head(name, model):
     modules = dict(model.named_modules())
     first, head = modules[model.first_layer], modules[model.head]
     assert isinstance(first, nn.Conv2d | nn.Conv3d)
@@ -175,7 +254,8 @@ def test_a_model_names_its_first_layer_and_its_head(name):
         if not list(m.children()) and any(True for _ in m.parameters(recurse=False))
     ]
     handles = [m.register_forward_hook(lambda module, *_: seen.append(module)) for m in leaves]
-    model.eval()(clip_for("temporal"))
+    with torch.no_grad():
+        model(clip_for("temporal", 1))
     for handle in handles:
         handle.remove()
     assert seen[0] is first
@@ -204,67 +284,97 @@ def test_a_stack_folds_to_x1_y1_x2_y2(name):
 # Formats: what a network may be turned into
 
 
-@pytest.mark.parametrize(
-    "name",
-    # The processor emulates 3-D convolutions slowly; slow_fusion and i3d stay quick.
-    [
-        pytest.param(
-            n,
-            marks=[pytest.mark.slow]
-            * (n in ("r3d", "mc3", "r2plus1d", "non_local", "c3d", "inflate")),
-        )
-        for n in NAMES
-    ],
-)
-def test_a_model_runs_in_half_precision(name):
-    model, clip = build(name).eval(), clip_for("temporal", 1)
+def check_half(model, clip):
     with torch.no_grad():
-        exact, rough = model(clip), model.bfloat16()(clip.bfloat16())
+        exact, rough = model(clip), copy.deepcopy(model).bfloat16()(clip.bfloat16())
     assert rough.dtype == torch.bfloat16
     torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
 
 
-@EVERY
-def test_a_model_runs_with_its_channels_last(name):
-    model, clip = build(name).eval(), clip_for("temporal")
+def check_channels_last(model, clip):
+    changed = copy.deepcopy(model)
+    for module in changed.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+        elif isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)
     with torch.no_grad():
-        plain = model(clip)
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
-            elif isinstance(module, nn.Conv3d):
-                module.to(memory_format=torch.channels_last_3d)
-        torch.testing.assert_close(model(clip), plain, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(changed(clip), model(clip), rtol=1e-4, atol=1e-4)
 
 
-@EVERY
-def test_a_model_can_be_exported(name):
-    model, clip = build(name).eval(), clip_for("temporal", 1)
+def check_export(model, clip):
     exported = torch.export.export(model, (clip,)).module()
     with torch.no_grad():
         torch.testing.assert_close(exported(clip), model(clip), rtol=1e-4, atol=1e-4)
 
 
-@EVERY
-def test_a_model_is_one_graph_to_the_compiler(name):
+def check_graph(model, clip):
     """Without a code generator: what the compiler has to see in one piece, it sees."""
-    model, clip = build(name).eval(), clip_for("temporal", 1)
-    whole = not any(
-        isinstance(m, nn.RNNBase) for m in model.modules()
-    )  # it leaves these as they are
+    # It leaves recurrences as they are.
+    whole = not any(isinstance(m, nn.RNNBase) for m in model.modules())
     torch.compiler.reset()
     compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=whole)
     with torch.no_grad():
         torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-4, atol=1e-4)
 
 
+# Two whose blocks are exported and compiled in models/test_i3d.py and test_non_local.py, and three that
+# consist of others' layers.
+DEEP = {"i3d", "non_local", "cnn_m_2048", "r2plus1d", "r3d"}
+
+
+# The processor emulates 3-D convolutions slowly.
+@every(slow={"c3d", "mc3", *DEEP})
+def test_a_model_runs_in_half_precision(name, model):
+    check_half(model, clip_for("temporal", 1))
+
+
+@EVERY
+def test_a_model_runs_with_its_channels_last(name, model):
+    check_channels_last(model, clip_for("temporal", 1))
+
+
+@every(slow=DEEP)
+def test_a_model_can_be_exported(name, model):
+    check_export(model, clip_for("temporal", 1))
+
+
+@every(slow=DEEP)
+def test_a_model_is_one_graph_to_the_compiler(name, model):
+    check_graph(model, clip_for("temporal", 1))
+
+
 @pytest.mark.slow
 @EVERY
-def test_a_compiled_model_computes_the_same(name):
-    model, clip = build(name).eval(), clip_for("temporal", 1)
+def test_a_compiled_model_computes_the_same(name, model):
+    clip = clip_for("temporal", 1)
     torch.compiler.reset()
     with torch.no_grad():
-        torch.testing.assert_close(torch.compile(model)(clip), model(clip), rtol=1e-3, atol=1e-3)
+        compiled = torch.compile(copy.deepcopy(model))
+        torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-3, atol=1e-3)
+
+
+# The models over another network, which above is tiny, over the one that is usual
+
+
+OVER_ANOTHER = pytest.mark.parametrize("name", [n for n in NAMES if "backbone" in options(n)])
+
+
+@OVER_ANOTHER
+def test_over_its_usual_network_a_model_gives_a_vector_of_logits_a_clip_too(name):
+    model = build(name, backbone=options(name)["backbone"].default).eval()
+    with torch.no_grad():
+        check_logits(model(clip_for("temporal")), model)
+
+
+@pytest.mark.slow
+@OVER_ANOTHER
+@pytest.mark.parametrize(
+    "check", [check_training, check_half, check_channels_last, check_export, check_graph]
+)
+def test_over_its_usual_network_it_learns_and_changes_its_format_too(name, check):
+    model = build(name, backbone=options(name)["backbone"].default).eval()
+    check(model, clip_for("temporal", 4 if check is check_training else 1))
 
 
 # Options

@@ -136,3 +136,22 @@ def test_each_option_of_a_run_is_declared_once_and_has_its_sentence(kind):
 @pytest.mark.parametrize("kind", [PretrainOptions, TrainOptions])
 def test_every_default_lies_within_its_limits(kind):
     assert from_flat(kind, {"stream": "spatial"}) == kind(stream="spatial")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": "3"}, "the epochs '3' must be a whole number"),
+        ({"epochs": 2.5}, "the epochs 2.5 must be a whole number"),
+        ({"epochs": True}, "the epochs True must be a whole number"),
+        ({"learning_rate": "high"}, "the learning rate 'high' must be a number"),
+        ({"flip": "no"}, "the flip 'no' must be true or false"),
+        ({"scales": 0.5}, "the scales 0.5 must be a list of numbers"),
+        ({"scales": ["half"]}, "must be a list of numbers"),
+        ({"model": 3.5}, "the model 3.5 must be text"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_is_refused(values, words):
+    with pytest.raises(UserError, match=words):
+        from_flat(TrainOptions, {"stream": "spatial", **values})

@@ -81,4 +81,4 @@ class Numbers(click.ParamType[tuple[float, ...]]):
             words = [w for w in value.split(",") if w.strip()] if isinstance(value, str) else value
             return tuple(float(word) for word in words)
         except (TypeError, ValueError):
-            raise click.BadParameter(f"{value}: write numbers as 1,0.875,0.75") from None
+            raise click.BadParameter(f"{value}: write numbers as 1,0.75") from None

@@ -46,9 +46,9 @@ WEIGHTS = click.option(
     "--weights",
     type=Numbers(),
     default=(0.5,),
-    show_default="0.5",
+    show_default=False,
     metavar="SHARE|W,W,…",
-    help="The share of the second of two runs, or a weight for each run.",
+    help="The share of the second of two runs, or a weight for each run; 0.5 by default.",
 )
 RULE = click.option(
     "--rule",

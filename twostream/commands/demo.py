@@ -1,5 +1,6 @@
 """`twostream demo`: the four commands on videos of our own."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -27,21 +28,21 @@ def demo(folder: Path) -> None:
 
     def call(words: str) -> None:
         notes.print(f"\n$ twostream {words}", style="bold", soft_wrap=True)
-        main(words.split(), standalone_mode=False)
+        main(shlex.split(words), standalone_mode=False)
 
-    cache, runs = folder / "cache", folder / "runs"
-    call(f"extract-flow {folder / 'videos'} --size {videos.SIZE} --cache {cache}")
+    place = shlex.quote(str(folder))
+    call(f"extract-flow {place}/videos --size {videos.SIZE} --cache {place}/cache")
     for stream in ("spatial", "temporal"):
         call(
             f"train --stream {stream} --model tiny --crop {videos.CROP} --jobs 0 "
             f"--epochs {videos.EPOCHS} --batch-size {videos.BATCH_SIZE} "
             f"--learning-rate {videos.LEARNING_RATE} --weight-decay {videos.WEIGHT_DECAY} "
-            f"--cache {cache} --run {runs / stream}"
+            f"--cache {place}/cache --run {place}/runs/{stream}"
         )
-    call(f"fuse {runs / 'spatial'} {runs / 'temporal'} --weights 0.5 --run {runs / 'fused'}")
+    call(f"fuse {place}/runs/spatial {place}/runs/temporal --weights 0.5 --run {place}/runs/fused")
     notes.print(
         f"\nThe videos side by side: {folder / 'videos.png'}\n"
-        f"What each stream confuses: {runs / 'fused' / 'confusion.png'}\n"
+        f"What each stream confuses: {folder / 'runs' / 'fused' / 'confusion.png'}\n"
         "A frame shows the texture and not the movement, flow shows the movement and not the texture: "
         "each stream is right about one half of the label, and their sum about both.",
         soft_wrap=True,

@@ -33,7 +33,6 @@ from twostream.commands._shared import (
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    "runs",
     type=FOLDER,
     multiple=True,
     default=RUNS,
@@ -48,7 +47,7 @@ from twostream.commands._shared import (
 @JSON
 def predict(
     videos: Sequence[Path],
-    runs: Sequence[Path],
+    run: Sequence[Path],
     weights: Sequence[float],
     rule: str,
     clips: int,
@@ -65,9 +64,9 @@ def predict(
     from twostream.fusion import shares_of
     from twostream.prediction.predict import Predictor
 
-    if len(runs) > 1:
-        shares_of([folder.name for folder in runs], weights)  # before anything is computed
-    predictor = Predictor(runs)
+    if len(run) > 1:
+        shares_of([folder.name for folder in run], weights)  # before anything is computed
+    predictor = Predictor(run)
     print_lines(predictor.notes, errors)
     predictions, failures = [], []
     with Bar(notes, "predict", "videos") as bar:

@@ -41,7 +41,8 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         """Raises UserError for a value outside its limits."""
-        object.__setattr__(self, "scales", tuple(self.scales))  # JSON and TOML give lists
+        if isinstance(self.scales, list):  # as JSON and TOML give it
+            object.__setattr__(self, "scales", tuple(self.scales))
         check(self)
 
     @classmethod

@@ -50,7 +50,7 @@ def read_hmdb51(
     ending = f"_test_split{split}.txt"
     files = sorted(folder.glob(f"*{ending}"))
     if not files:
-        raise VideoIndexError(f"{folder} holds no file that ends in {ending}")
+        raise VideoIndexError(f"{folder} holds no file that ends in {ending}", "hmdb51")
     for path in files:
         for line in _lines(path):
             name, _, part = line.strip().rpartition(" ")

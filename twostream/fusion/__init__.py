@@ -34,9 +34,10 @@ def shares_of(names: Sequence[str], weights: Sequence[float]) -> dict[str, float
         weights = (1 - weights[0], weights[0])
     finite = all(0 <= w < float("inf") for w in weights)
     if len(names) < 2 or len(weights) != len(names) or not finite or sum(weights) == 0:
+        given = ", ".join(map(str, weights))
         raise UserError(
-            f"{len(weights)} weights for {len(names)} runs: give two runs or more and a weight for each, "
-            "none below 0 and not all 0, or for two runs the second's share from 0 to 1",
+            f"the weights {given} do not fit {len(names)} runs: give two runs or more and a weight for "
+            "each, none below 0 and not all 0, or for two runs the second's share from 0 to 1",
             "weights",
         )
     total = sum(weights)

@@ -126,7 +126,7 @@ def read_state(path: str) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise WeightsError(f"{path} does not exist: name a file of weights") from None
+        raise WeightsError(f"{path} does not exist: name a file of weights", "init") from None
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"{path} holds no weights that can be read safely: {reason}") from None
@@ -154,6 +154,6 @@ def fetch(published: str | Callable[[], State]) -> State:
         raise WeightsError(
             f"{name} cannot be fetched ({str(error).partition(chr(10))[0]}): fetch them elsewhere and "
             "give the file",
-            "weights",
+            "init",
         ) from None
     return state

@@ -116,7 +116,7 @@ def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
         state = content["state_dict"].items()
         model.load_state_dict({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: train that stream first") from None
+        raise UserError(f"{path} does not exist: train that stream first", "run") from None
     except UserError as error:
         raise UserError(f"{path}: {error}", error.parameter) from None
     except _UNREADABLE as error:

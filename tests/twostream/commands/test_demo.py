@@ -19,10 +19,7 @@ def small(monkeypatch):
     "name",
     [
         "demo",
-        pytest.param(
-            "a demo",
-            marks=pytest.mark.xfail(reason="demo.py splits the folder at its spaces", strict=True),
-        ),
+        "a demo",
     ],
 )
 def test_the_demo_says_the_four_commands_and_what_they_leave_is_there(small, name, tmp_path):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_networks import numbered, unset
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -10,6 +11,12 @@ from twostream.nets.pretrained import load_published
 def build(channels=3, classes=7, seed=0, **options):
     torch.manual_seed(seed)
     return c3d.create(channels=channels, length=16, classes=classes, **options)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A network in evaluation, for tests that change nothing in it."""
+    return build().eval()
 
 
 @pytest.mark.parametrize(("classes", "parameters"), [(101, 78_409_573), (487, 79_991_015)])
@@ -66,8 +73,8 @@ def plain_c3d(state, clip):
     return x @ state["fc8.weight"].T + state["fc8.bias"]
 
 
-def test_logits_at_the_papers_size_are_the_formula_of_the_weights():
-    model, clip = build().eval(), torch.randn(1, 16, 3, 112, 112)
+def test_logits_at_the_papers_size_are_the_formula_of_the_weights(model):
+    clip = torch.randn(1, 16, 3, 112, 112)
     with torch.no_grad():
         expected = plain_c3d(model.state_dict(), clip)
         torch.testing.assert_close(model(clip), expected, rtol=1e-4, atol=1e-4)
@@ -76,16 +83,16 @@ def test_logits_at_the_papers_size_are_the_formula_of_the_weights():
 @pytest.mark.parametrize(
     ("length", "height", "width"), [(8, 64, 64), (1, 64, 64), (9, 47, 90), (32, 32, 32), (1, 1, 1)]
 )
-def test_any_other_clip_is_brought_to_the_papers_size(length, height, width):
+def test_any_other_clip_is_brought_to_the_papers_size(model, length, height, width):
     with torch.no_grad():
-        logits = build().eval()(torch.randn(1, length, 3, height, width))
+        logits = model(torch.randn(1, length, 3, height, width))
     assert logits.shape == (1, 7)
     assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 7, 9])
-def test_no_frame_is_left_out_of_a_length_that_does_not_divide(length):
-    model, clip = build().eval(), torch.randn(1, length, 3, 32, 32)
+def test_no_frame_is_left_out_of_a_length_that_does_not_divide(model, length):
+    clip = torch.randn(1, length, 3, 32, 32)
     changed = clip.clone()
     changed[:, -1] += 5
     with torch.no_grad():
@@ -93,8 +100,8 @@ def test_no_frame_is_left_out_of_a_length_that_does_not_divide(length):
 
 
 def test_a_flow_network_takes_published_weights():
-    state = build(classes=487, seed=1).state_dict()
-    model = build(channels=2, classes=5, seed=2)
+    state = numbered(build, classes=487)
+    model = unset(build, channels=2, classes=5)
     notes = load_published(model, state)
     own = model.state_dict()
     for channel in range(2):
@@ -105,13 +112,16 @@ def test_a_flow_network_takes_published_weights():
     assert any("fc8.weight" in note and "487" in note for note in notes)
 
 
-def test_the_signal_does_not_fade_on_its_way_through_the_convolutions():
+def test_the_signal_does_not_fade_on_its_way_through_the_convolutions(model):
     seen = {}
-    model = build().eval()
-    for name in ("conv1", "conv5b"):
+    hooks = [
         model.get_submodule(name).register_forward_hook(
             lambda _, __, output, name=name: seen.update({name: output.std()})
         )
+        for name in ("conv1", "conv5b")
+    ]
     with torch.no_grad():
         model(torch.randn(1, 8, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
     assert seen["conv5b"] > seen["conv1"] / 4

@@ -170,6 +170,20 @@ def test_a_mixed_block_is_its_four_branches_side_by_side():
         torch.testing.assert_close(block(x[None])[0], expected, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_its_units_and_poolings_are_exported_and_one_graph_to_the_compiler():
+    torch.manual_seed(1)
+    stem = i3d.Unit3d(3, 5, 7, 2), i3d.SamePool3d((1, 3, 3), (1, 2, 2))
+    layers = with_statistics(torch.nn.Sequential(*stem, i3d.Mixed(5, (4, 3, 6, 2, 3, 2))))
+    x = torch.randn(1, 3, 5, 14, 19)
+    torch.compiler.reset()
+    for changed in (
+        torch.export.export(layers, (x,)).module(),
+        torch.compile(layers, backend="eager", fullgraph=True),
+    ):
+        torch.testing.assert_close(changed(x), layers(x), rtol=1e-4, atol=1e-4)
+
+
 def test_scores_are_the_mean_over_time_of_those_of_two_frames_each():
     model = with_statistics(build(classes=6))
     features = []

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_networks import unset
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -82,15 +83,15 @@ def test_a_place_that_there_is_not_is_refused(at):
         build(at=at)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_a_block_at_its_start_changes_nothing(training):
-    model = build(classes=5, at=",".join(GROUPS), dropout=0.0).train(training)
-    plain = build(classes=5, at="none", dropout=0.0, seed=1).train(training)
+def test_a_block_at_its_start_changes_nothing():
+    model = build(classes=5, at=",".join(GROUPS), dropout=0.0)
+    plain = unset(build, classes=5, at="none", dropout=0.0)
     shared = {k: v for k, v in model.state_dict().items() if ".non_local" not in k}
     plain.load_state_dict(shared)
-    clip = torch.randn(2, 4, 3, 64, 64)
+    clip = torch.randn(2, 4, 3, 48, 48)
     with torch.no_grad():
-        assert torch.equal(model(clip), plain(clip))
+        for training in (False, True):
+            assert torch.equal(model.train(training)(clip), plain.train(training)(clip))
 
 
 def trained(width):
@@ -137,14 +138,28 @@ def test_a_block_is_the_papers_equation_place_by_place(size):
         torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("at", [*GROUPS, ",".join(GROUPS), "none"])
-@pytest.mark.parametrize(("length", "side"), [(4, 64), (1, 64), (3, 33)])
-def test_every_placement_takes_clips_short_and_small(at, length, side):
+@torch.no_grad()
+def test_a_block_is_exported_and_one_graph_to_the_compiler():
+    block, x = trained(8), torch.randn(2, 8, 3, 5, 4)
+    torch.compiler.reset()
+    for changed in (
+        torch.export.export(block, (x,)).module(),
+        torch.compile(block, backend="eager", fullgraph=True),
+    ):
+        torch.testing.assert_close(changed(x), block(x), rtol=1e-4, atol=1e-4)
+
+
+# All at once quickly, one by one in `make test-all`.
+@pytest.mark.parametrize(
+    "at", [",".join(GROUPS), *[pytest.param(g, marks=pytest.mark.slow) for g in (*GROUPS, "none")]]
+)
+def test_every_placement_takes_clips_short_and_small(at):
     model = build(channels=2, classes=5, at=at).eval()
-    with torch.no_grad():
-        logits = model(torch.randn(1, length, 2, side, side))
-    assert logits.shape == (1, 5)
-    assert torch.isfinite(logits).all()
+    for length, side in ((4, 64), (1, 64), (3, 33)):
+        with torch.no_grad():
+            logits = model(torch.randn(1, length, 2, side, side))
+        assert logits.shape == (1, 5)
+        assert torch.isfinite(logits).all()
 
 
 def test_the_second_step_reaches_what_the_scale_of_zero_hides_from_the_first():
@@ -200,23 +215,28 @@ def test_the_backbones_names_and_shapes_are_torchvisions_with_time(torchvision, 
     assert model.published == kind.DEFAULT.url
 
 
-@pytest.mark.parametrize("channels", [3, 2])
-def test_a_2d_networks_weights_are_inflated_and_the_blocks_stay_fresh(torchvision, channels):
+@pytest.fixture(scope="module")
+def resnet50(torchvision):
+    """The weights of a 2-D network."""
     torch.manual_seed(1)
-    theirs = torchvision.models.resnet50(weights=None).state_dict()
-    model = build(channels=channels, classes=5)
+    return torchvision.models.resnet50(weights=None).state_dict()
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_a_2d_networks_weights_are_inflated_and_the_blocks_stay_fresh(resnet50, channels):
+    model = unset(build, channels=channels, classes=5)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    notes = load_published(model, theirs)
+    notes = load_published(model, resnet50)
     for name, value in model.state_dict().items():
         if ".non_local" in name or name.startswith("fc."):
             assert torch.equal(value, before[name]), name
         elif value.ndim < 5:
-            assert torch.equal(value, theirs[name]), name
+            assert torch.equal(value, resnet50[name]), name
         elif name == "conv1.weight" and channels == 2:
-            mean = theirs[name].mean(1, keepdim=True).expand(-1, 2, -1, -1)
+            mean = resnet50[name].mean(1, keepdim=True).expand(-1, 2, -1, -1)
             torch.testing.assert_close(value.sum(2), mean)
         else:
-            torch.testing.assert_close(value.sum(2), theirs[name])
+            torch.testing.assert_close(value.sum(2), resnet50[name])
     assert any("53 kernels inflated" in note for note in notes)
     assert any("non_local" in note and "fresh" in note for note in notes)
 
@@ -225,7 +245,7 @@ def test_own_weights_with_trained_blocks_are_taken_whole():
     source = build(classes=5, seed=1)
     for block in blocks_of(source).values():
         nn.init.ones_(block.bn.weight)
-    model = build(classes=5, seed=2).eval()
+    model = unset(build, classes=5)
     assert len(load_published(model, source.state_dict())) == 1
     clip = torch.randn(1, 4, 3, 32, 32)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_networks import unset
 from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
@@ -10,7 +11,7 @@ from twostream import models
 from twostream.nets.pretrained import WeightsError, load_published
 
 NAMES = ["r3d", "mc3", "r2plus1d"]
-EVERY = pytest.mark.parametrize("name", NAMES)
+EVERY = pytest.mark.parametrize("name", NAMES, scope="module")
 
 
 def build(name, channels=3, classes=400, seed=0, **options):
@@ -18,6 +19,7 @@ def build(name, channels=3, classes=400, seed=0, **options):
     return plugins.create(models, name, channels=channels, length=8, classes=classes, **options)
 
 
+@pytest.fixture(scope="module")
 def published(torchvision, name):
     """The network of torchvision, with weights and statistics that all matter."""
     torch.manual_seed(3)
@@ -30,6 +32,13 @@ def published(torchvision, name):
         elif value.ndim == 1:
             value.uniform_(0.3, 0.7)
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def loaded(published, name):
+    """Our network with those weights, and what was noted; for tests that change nothing in it."""
+    network = unset(build, name)
+    return network, load_published(network, published.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -47,21 +56,22 @@ def test_size_and_cost_are_the_published_ones(name, parameters, gmac):
 
 @EVERY
 @pytest.mark.parametrize(("length", "height", "width"), [(8, 64, 64), (5, 37, 50)])
-def test_logits_are_torchvisions_on_the_same_weights(torchvision, name, length, height, width):
-    theirs, ours = published(torchvision, name), build(name).eval()
-    notes = load_published(ours, theirs.state_dict())
+def test_logits_are_torchvisions_on_the_same_weights(
+    name, length, height, width, published, loaded
+):
+    ours, notes = loaded
     assert len(notes) == 1  # nothing had to be adapted
     clip = torch.randn(2, length, 3, height, width)
     with torch.no_grad():
-        expected = theirs(clip.transpose(1, 2))
+        expected = published(clip.transpose(1, 2))
         assert expected.std() > 0.01
         torch.testing.assert_close(ours(clip), expected, rtol=1e-4, atol=1e-4)
 
 
 @EVERY
-def test_a_flow_network_takes_the_body_and_the_mean_of_the_first_layer(torchvision, name):
-    state = published(torchvision, name).state_dict()
-    model = build(name, channels=2, classes=5)
+def test_a_flow_network_takes_the_body_and_the_mean_of_the_first_layer(name, published):
+    state = published.state_dict()
+    model = unset(build, name, channels=2, classes=5)
     fresh = model.fc.weight.clone()
     notes = load_published(model, state)
     own = model.state_dict()
@@ -121,9 +131,10 @@ def test_time_shrinks_with_the_picture_except_where_kernels_have_no_time(name, l
 
 @EVERY
 @pytest.mark.parametrize(("length", "side"), [(1, 64), (2, 1), (3, 17)])
-def test_no_clip_is_too_short_or_too_small(name, length, side):
+def test_no_clip_is_too_short_or_too_small(name, length, side, loaded):
     with torch.no_grad():
-        logits = build(name, classes=5).eval()(torch.randn(1, length, 3, side, side))
+        logits = loaded[0](torch.randn(1, length, 3, side, side))
+    assert logits.shape == (1, 400)
     assert torch.isfinite(logits).all()
 
 

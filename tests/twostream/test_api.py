@@ -1,0 +1,133 @@
+"""What a program calls, beside what docs/python.md shows; that page runs as a test too."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import twostream as ts
+
+SMALL = {"epochs": 1, "crop": 16, "clips": 2, "jobs": 0, "batch_size": 4}
+
+
+class Mean(nn.Module):
+    """A network of a user's own: a linear map of each channel's mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(2, 2)
+
+    def forward(self, clip):
+        return self.map(clip.mean((1, 3, 4)))
+
+
+@pytest.fixture(scope="module")
+def trained(toy, tmp_path_factory):
+    """A network of one's own, and the run that trained it."""
+    torch.manual_seed(0)
+    network = Mean()
+    folder = tmp_path_factory.mktemp("own") / "temporal"
+    run = ts.train(toy.root, stream="temporal", model=network, length=3, run=folder, **SMALL)
+    return network, run
+
+
+def test_a_clip_that_is_not_for_training_is_the_middle_of_the_video_in_pixels(toy):
+    clips = ts.Clips(toy.root, stream="temporal", part="all", length=3, crop=16)
+    assert len(clips) == len(toy.ids())
+    for number in (0, -1):
+        clip, label = clips[number]
+        with toy[clips.ids[number]] as entry:
+            # Four fields have two starts, of which the first is taken; 2 pixels are cut at each side.
+            flow = entry.flow[0:3].data
+            expected = (flow - flow.mean((2, 3), keepdims=True))[..., 2:18, 2:18]
+        np.testing.assert_allclose(clip.numpy(), expected, atol=1e-5)
+        assert clips.classes[label] == clips.ids[number].split("/")[0]
+
+
+def test_frames_come_as_they_are_stored(toy):
+    clips = ts.Clips(toy.root, stream="spatial", part="test", crop=20)
+    clip, _ = clips[0]
+    with toy[clips.ids[0]] as entry:
+        np.testing.assert_array_equal(clip[0].permute(1, 2, 0).numpy(), entry.rgb[2])
+
+
+def test_a_clip_for_training_is_drawn_from_pytorchs_generator(toy):
+    clips = ts.Clips(toy.root, stream="temporal", length=2, crop=8)
+    torch.manual_seed(1)
+    first = [clips[0][0] for _ in range(6)]
+    torch.manual_seed(1)
+    again = [clips[0][0] for _ in range(6)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({a.numpy().tobytes() for a in first}) > 1
+
+
+def test_the_parts_are_those_of_a_training(toy, trained):
+    _, run = trained
+    ids = {part: ts.Clips(toy.root, stream="temporal", part=part).ids for part in ("train", "test")}
+    assert ids["test"] == run.scores.ids
+    assert ids["train"] == run.validation_scores.trained_on
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"part": "tests"}, "choose from all, train, validation, test"),
+        ({"stream": "audio"}, "choose from spatial, temporal"),
+        ({"lenght": 3}, "no option 'lenght'"),
+        ({"crop": 0}, "at least 1"),
+    ],
+)
+def test_what_there_is_not_is_one_sentence(toy, changes, words):
+    with pytest.raises(ts.UserError, match=words):
+        ts.Clips(toy.root, **{"stream": "temporal", **changes})
+
+
+def test_a_clip_that_does_not_exist_is_an_index_error(toy):
+    clips = ts.Clips(toy.root, stream="temporal")
+    with pytest.raises(IndexError, match=f"no clip {len(clips)}"):
+        clips[len(clips)]
+
+
+def test_a_network_of_ones_own_has_the_best_weights_and_must_be_passed_to_be_used(trained):
+    network, run = trained
+    saved = torch.load(run.folder / "best.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(network.map.weight, saved["model.network.map.weight"])
+    with pytest.raises(ts.UserError, match=r"Mean of your own: pass it"):
+        ts.load(run)
+    assert ts.load(run, networks={"temporal": Mean()}).names == ["temporal"]
+
+
+def test_a_model_of_ones_own_loop_scores_as_it_does_in_the_loop(toy, tmp_path):
+    run = ts.train(
+        toy.root, stream="temporal", model="tiny", length=3, run=tmp_path / "like", **SMALL
+    )
+    clips = ts.Clips(toy.root, stream="temporal", part="test", length=3, crop=16)
+    model = ts.create_model("tiny", stream="temporal", classes=clips.classes, length=3).eval()
+    ts.save(model, tmp_path / "mine" / "best.ckpt", like=run)
+    shutil.copy(run.folder / "run.json", tmp_path / "mine")
+    from twostream import stages
+
+    scores = stages.evaluate(toy, tmp_path / "mine", clips=1, jobs=0)
+    with torch.no_grad():
+        expected = torch.stack([model(clips[n][0][None])[0] for n in range(len(clips))])
+    assert scores.ids == clips.ids
+    np.testing.assert_allclose(scores.logits, expected.numpy(), rtol=1e-3, atol=1e-4)
+    other = ts.create_model("tiny", stream="temporal", classes=3, length=3)
+    with pytest.raises(ts.UserError, match="another form"):
+        ts.save(other, tmp_path / "other.ckpt", like=run)
+
+
+def test_plain_logits_are_fused_row_by_row():
+    one, other = np.random.default_rng(0).normal(size=(2, 6, 3))
+
+    def softmax(logits):
+        return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+    fused = ts.fuse([one, other], [1, 3], labels=[0, 1, 2, 0, 1, 2])
+    np.testing.assert_allclose(
+        fused.softmax(), softmax(one) / 4 + softmax(other) * 3 / 4, atol=1e-6
+    )
+    logits = ts.fuse([one, other, one], rule="logits")
+    np.testing.assert_allclose(logits.logits, (2 * one + other) / 3, atol=1e-6)
