@@ -26,9 +26,13 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-def options_of(kind: Any) -> Decorator:
-    """An option for each field that a dataclass, or a dataclass among its fields, declares."""
-    return together(*(_option(each) for each in declared(kind)))
+def options_of(kind: Any, *names: str) -> Decorator:
+    """An option for each field that a dataclass, or a dataclass among its fields, declares.
+
+    names: only these.
+    """
+    chosen = (each for each in declared(kind) if not names or each.name in names)
+    return together(*(_option(each) for each in chosen))
 
 
 def _option(each: Field[Any]) -> Decorator:

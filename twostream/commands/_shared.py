@@ -28,20 +28,6 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON in place
 MODEL_OPTION = click.option(
     "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the model."
 )
-CLIPS = click.option(
-    "--clips",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Evenly spaced clips of each video, whose logits are averaged.",
-)
-CROPS = click.option(
-    "--crops",
-    type=click.Choice(["1", "10"]),
-    default="1",
-    show_default=True,
-    help="1: the centre; 10: four corners and the centre, each also mirrored.",
-)
 WEIGHTS = click.option(
     "--weights",
     type=Numbers(),

@@ -4,33 +4,24 @@ from pathlib import Path
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from twostream.commands._click_options import FOLDER, options_of
 from twostream.commands._shared import (
     CACHE,
-    CLIPS,
-    CROPS,
     JSON,
     example,
     notes,
     print_json,
     results,
 )
+from twostream.runs.options import TrainOptions
 
 
 @click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))
 @click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
 @CACHE
-@CLIPS
-@CROPS
-@click.option(
-    "--jobs",
-    type=click.IntRange(0),
-    default=2,
-    show_default=True,
-    help="Processes that load clips; 0: none but this one.",
-)
+@options_of(TrainOptions, "clips", "crops", "jobs")
 @JSON
-def evaluate(run: Path, cache: Path, clips: int, crops: str, jobs: int, as_json: bool) -> None:
+def evaluate(run: Path, cache: Path, clips: int, crops: int, jobs: int, as_json: bool) -> None:
     """Score a run's videos again.
 
     These are its test and validation videos, with other clips or from another cache.
@@ -45,7 +36,7 @@ def evaluate(run: Path, cache: Path, clips: int, crops: str, jobs: int, as_json:
             FlowCache.open(cache),
             run,
             clips=clips,
-            crops=int(crops),
+            crops=crops,
             jobs=jobs,
             say=lambda text: notes.print(text, soft_wrap=True),
             on_clips=bar.progressed,

@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from twostream.commands._click_options import FOLDER, options_of
 from twostream.commands._shared import (
-    CLIPS,
-    CROPS,
     JSON,
     RULE,
     RUNS,
@@ -22,6 +20,7 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
+from twostream.runs.options import TrainOptions
 
 
 @click.command(
@@ -41,8 +40,7 @@ from twostream.commands._shared import (
 )
 @WEIGHTS
 @RULE
-@CLIPS
-@CROPS
+@options_of(TrainOptions, "clips", "crops")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
 @JSON
 def predict(
@@ -51,7 +49,7 @@ def predict(
     weights: Sequence[float],
     rule: str,
     clips: int,
-    crops: str,
+    crops: int,
     top: int,
     as_json: bool,
 ) -> None:
@@ -73,7 +71,7 @@ def predict(
         for number, video in enumerate(videos, 1):
             try:
                 prediction = predictor(
-                    video, weights=weights, rule=rule, clips=clips, crops=int(crops), top=top
+                    video, weights=weights, rule=rule, clips=clips, crops=crops, top=top
                 )
             except UserError as error:
                 failures.append({"video": str(video), "error": str(error)})

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
+from flowcache.errors import UserError
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
@@ -118,6 +119,11 @@ class TestClips(Dataset[Batch]):
         clips: int,
         crops: int,
     ) -> None:
+        """Raises UserError for fewer clips than one, and for crops other than 1 and 10."""
+        if clips < 1:
+            raise UserError(f"{clips} clips of each video are too few: use 1 or more", "clips")
+        if crops not in (1, 10):
+            raise UserError(f"there is no way to take {crops} crops: use 1 or 10", "crops")
         self._reader = ClipReader(cache, stream, spec)
         self._items, self._stream, self._spec = items, stream, spec
         self._clips, self._crops = clips, crops
