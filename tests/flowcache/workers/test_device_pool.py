@@ -11,7 +11,6 @@ import pytest
 import stub_decoders as stubs
 from click.testing import CliRunner
 
-from cli import main
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
@@ -20,6 +19,7 @@ from flowcache.video.decode import Video
 from flowcache.workers.device_client import DeviceLostError, flow_on_device
 from flowcache.workers.device_pool import DevicePool, UnusableDeviceError
 from flowcache.workers.device_server import Request, next_batch
+from twostream.commands.main import main
 
 QUICK = {"warps": 1, "inner_iterations": 3, "nscales": 2}
 

@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from cli import main
 from flowcache import plugins
 from twostream import models
+from twostream.commands.main import main
 from twostream.inspect import look_up, measure_models, tables
 from twostream.inspect.measure_models import measure_model
 from twostream.inspect.tables import figures_table, layers_table, papers_table
