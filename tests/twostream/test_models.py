@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
+from made_networks import on_meta
 from torch import nn
 from torch.nn import functional
 
@@ -21,7 +22,7 @@ from twostream.nets.model_card import Card
 NAMES = plugins.names(models)
 LENGTH = 8
 SIDE = 48  # the least of cnn_m_2048 is 41
-# For models that can be made smaller by their options.
+# For models that can be made smaller: options where they are there and take such values.
 SMALL = [
     ("backbone", "tiny"),
     ("width", 48),
@@ -127,13 +128,12 @@ def outcome(model, clip):
 
 @functools.lru_cache(maxsize=4)
 def build_on_meta(name, stream, length):
-    with torch.device("meta"):
-        return build(name, stream, length=length).eval()
+    return on_meta(build, name, stream, length=length)
 
 
 @functools.lru_cache(maxsize=32)
 def outcome_on_meta(name, stream, size):
-    """The same of shapes alone, which is quick."""
+    """The same for shapes alone, which is quick."""
     length, height, width = size
     clip = torch.empty(1, length, STREAMS[stream].channels, height, width, device="meta")
     return outcome(build_on_meta(name, stream, length), clip)
@@ -152,7 +152,7 @@ def test_a_clip_of_another_size_is_taken_or_refused_with_the_limit(name, size):
         assert logits.shape == (1, 5)
 
 
-QUICK_SIZES = [("temporal", (8, 65, 79)), ("temporal", (8, 20, 20)), ("spatial", (1, 64, 64))]
+QUICK_SIZES = [("temporal", (8, 20, 20)), ("spatial", (1, 64, 64))]
 
 
 @EVERY
@@ -165,7 +165,9 @@ QUICK_SIZES = [("temporal", (8, 65, 79)), ("temporal", (8, 20, 20)), ("spatial",
     ],
     ids=str,
 )
-def test_it_is_so_whatever_the_clip_shows_and_the_logits_are_finite(name, stream, size, model):
+def test_a_clip_with_values_is_taken_or_refused_as_its_shape_is_and_gives_finite_logits(
+    name, stream, size, model
+):
     known = stream == "temporal" and size[0] == LENGTH
     network = model if known else build(name, stream, length=size[0]).eval()
     logits, refusal = outcome(network, clip_for(stream, 1, *size))
@@ -209,9 +211,9 @@ def test_a_step_lowers_the_loss_and_two_reach_every_weight(name, model):
     check_training(model, clip_for("temporal", 4))
 
 
-# What differs is the first layer.
+# The first layer alone is another than for flow.
 @every(slow=set(NAMES) - {"resnet", "tiny", "vivit"})
-def test_so_they_do_on_frames(name):
+def test_on_frames_too_a_step_lowers_the_loss_and_two_reach_every_weight(name):
     check_training(build(name, "spatial"), clip_for("spatial", 4))
 
 
@@ -230,7 +232,7 @@ def test_a_state_dict_carries_all_that_a_model_has_learnt(name, model):
         assert torch.equal(expected, other.eval()(clip[:1]))
 
 
-@EVERY
+@every(slow={"c3d", "cnn_m_2048"})
 def test_the_same_seed_builds_the_same_model(name, model):
     one, two = model.state_dict(), build(name).state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -263,8 +265,7 @@ def test_a_model_names_its_first_layer_and_its_head(name, model):
 
 
 def stacking_models():
-    with torch.device("meta"):
-        return [name for name in NAMES if isinstance(build(name), Stacked)]
+    return [name for name in NAMES if isinstance(on_meta(build, name), Stacked)]
 
 
 @pytest.mark.parametrize("name", stacking_models())
@@ -318,8 +319,15 @@ def check_graph(model, clip):
         torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-4, atol=1e-4)
 
 
-# Two whose blocks are exported and compiled in models/test_i3d.py and test_non_local.py, and three that
-# consist of others' layers.
+def check_compiled(model, clip):
+    torch.compiler.reset()
+    with torch.no_grad():
+        compiled = torch.compile(copy.deepcopy(model))
+        torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-3, atol=1e-3)
+
+
+# The first two's blocks are exported and compiled in models/test_i3d.py and test_non_local.py, the others
+# consist of the same layers as models that stay quick.
 DEEP = {"i3d", "non_local", "cnn_m_2048", "r2plus1d", "r3d"}
 
 
@@ -329,7 +337,7 @@ def test_a_model_runs_in_half_precision(name, model):
     check_half(model, clip_for("temporal", 1))
 
 
-@EVERY
+@every(slow=DEEP - {"i3d"})
 def test_a_model_runs_with_its_channels_last(name, model):
     check_channels_last(model, clip_for("temporal", 1))
 
@@ -339,7 +347,7 @@ def test_a_model_can_be_exported(name, model):
     check_export(model, clip_for("temporal", 1))
 
 
-@every(slow=DEEP)
+@every(slow={"mc3", "mvit", *DEEP})
 def test_a_model_is_one_graph_to_the_compiler(name, model):
     check_graph(model, clip_for("temporal", 1))
 
@@ -347,11 +355,7 @@ def test_a_model_is_one_graph_to_the_compiler(name, model):
 @pytest.mark.slow
 @EVERY
 def test_a_compiled_model_computes_the_same(name, model):
-    clip = clip_for("temporal", 1)
-    torch.compiler.reset()
-    with torch.no_grad():
-        compiled = torch.compile(copy.deepcopy(model))
-        torch.testing.assert_close(compiled(clip), model(clip), rtol=1e-3, atol=1e-3)
+    check_compiled(model, clip_for("temporal", 1))
 
 
 # The models over another network, which above is tiny, over the one that is usual
@@ -370,7 +374,8 @@ def test_over_its_usual_network_a_model_gives_a_vector_of_logits_a_clip_too(name
 @pytest.mark.slow
 @OVER_ANOTHER
 @pytest.mark.parametrize(
-    "check", [check_training, check_half, check_channels_last, check_export, check_graph]
+    "check",
+    [check_training, check_half, check_channels_last, check_export, check_graph, check_compiled],
 )
 def test_over_its_usual_network_it_learns_and_changes_its_format_too(name, check):
     model = build(name, backbone=options(name)["backbone"].default).eval()

@@ -49,7 +49,7 @@ def test_names_and_shapes_are_the_published_ones():
 
 
 def plain_c3d(state, clip):
-    """The paper's network as a formula of its weights, for clips of 16×112×112 alone."""
+    """The paper's network as a formula of its weights, for clips of 16×112×112, or narrower."""
     x = clip.transpose(1, 2)
     for group, frames, pad in (
         (("conv1",), 1, 0),
@@ -66,15 +66,16 @@ def plain_c3d(state, clip):
         x = x[:, :, : time * frames, : height * 2, : width * 2]
         x = x.unflatten(4, (width, 2)).unflatten(3, (height, 2)).unflatten(2, (time, frames))
         x = x.amax((3, 5, 7))
-    assert x.shape[1:] == (512, 1, 4, 4)
-    x = x.flatten(1)
+    assert x.shape[1:4] == (512, 1, 4)
+    x = x.repeat_interleave(4 // x.shape[4], 4).flatten(1)
     for name in ("fc6", "fc7"):
         x = (x @ state[f"{name}.weight"].T + state[f"{name}.bias"]).clamp(min=0)
     return x @ state["fc8.weight"].T + state["fc8.bias"]
 
 
-def test_logits_at_the_papers_size_are_the_formula_of_the_weights(model):
-    clip = torch.randn(1, 16, 3, 112, 112)
+@pytest.mark.parametrize("width", [32, pytest.param(112, marks=pytest.mark.slow)])
+def test_logits_at_the_papers_size_are_the_formula_of_the_weights(model, width):
+    clip = torch.randn(1, 16, 3, 112, width)
     with torch.no_grad():
         expected = plain_c3d(model.state_dict(), clip)
         torch.testing.assert_close(model(clip), expected, rtol=1e-4, atol=1e-4)

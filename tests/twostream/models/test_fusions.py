@@ -118,7 +118,12 @@ def shifted(frames, by):
 
 @pytest.mark.parametrize(
     ("backbone", "level", "stride", "reach"),
-    [("tiny", -1, 16, 30), ("tiny", 0, 2, 2), ("resnet18", 0, 4, 19), ("resnet18", 1, 8, 47)],
+    [
+        ("tiny", -1, 16, 30),
+        ("tiny", 0, 2, 2),
+        ("resnet18", 0, 4, 19),
+        pytest.param("resnet18", 1, 8, 47, marks=pytest.mark.slow),
+    ],
 )
 def test_the_features_of_slow_fusion_move_with_the_clip(backbone, level, stride, reach):
     """Shifted by their stride in time they move by one, wherever they do not see the clip's ends."""

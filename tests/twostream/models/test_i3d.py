@@ -174,7 +174,8 @@ def test_a_mixed_block_is_its_four_branches_side_by_side():
 def test_its_units_and_poolings_are_exported_and_one_graph_to_the_compiler():
     torch.manual_seed(1)
     stem = i3d.Unit3d(3, 5, 7, 2), i3d.SamePool3d((1, 3, 3), (1, 2, 2))
-    layers = with_statistics(torch.nn.Sequential(*stem, i3d.Mixed(5, (4, 3, 6, 2, 3, 2))))
+    mixed = i3d.Mixed(5, (4, 3, 6, 2, 3, 2))
+    layers = with_statistics(torch.nn.Sequential(*stem, mixed, i3d.AveragePool3d()))
     x = torch.randn(1, 3, 5, 14, 19)
     torch.compiler.reset()
     for changed in (

@@ -55,7 +55,9 @@ def test_size_and_cost_are_the_published_ones(name, parameters, gmac):
 
 
 @EVERY
-@pytest.mark.parametrize(("length", "height", "width"), [(8, 64, 64), (5, 37, 50)])
+@pytest.mark.parametrize(
+    ("length", "height", "width"), [(5, 37, 50), pytest.param(8, 64, 64, marks=pytest.mark.slow)]
+)
 def test_logits_are_torchvisions_on_the_same_weights(
     name, length, height, width, published, loaded
 ):

@@ -387,7 +387,7 @@ def test_a_pattern_that_repeats_is_learnt():
     pretrainer = build(1, width=32, heads=2, mask_ratio=0.75).pretrainer().train()
     optimizer = torch.optim.AdamW(pretrainer.parameters(), 3e-3)
     losses = []
-    for _ in range(60):
+    for _ in range(80):
         phase = torch.rand(16, 1, 1, 1, 1) * 2 * math.pi
         stripes = torch.sin(torch.arange(16) * math.pi / 2 + phase)
         loss = pretrainer(stripes.expand(16, 4, 1, 16, 16))
