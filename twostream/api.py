@@ -10,18 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from flowcache import plugins
+from flowcache import indexing, plugins
 from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream import models, stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
-from twostream.data.crop_and_flip import fixed_views, random_view
-from twostream.data.sampling import even_clips, random_clip
 from twostream.data.streams import STREAMS, Stream
 from twostream.fusion import create_rule, shares_of
-from twostream.nets.model_card import Card
+from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
@@ -64,9 +62,8 @@ class Clips(Dataset[tuple[Tensor, int]]):
         of_split = {each.name for each in declared(SplitOptions)} & set(options)
         split_options = {name: options.pop(name) for name in of_split}
         spec = from_flat(ClipSpec, options)
-        self.spec = replace(
-            spec, length=spec.length or self._stream.length, crop=spec.crop or Card.size
-        )
+        length, crop = OF_NO_PAPER.clip(spec.length, spec.crop, self._stream.length)
+        self.spec = replace(spec, length=length, crop=crop)
         index, split = split_cache(opened, from_flat(SplitOptions, split_options), seed)
         parts = {"all": tuple(item.id for item in index.items)}
         parts |= {name: getattr(split, name) for name in ("train", "validation", "test")}
@@ -86,23 +83,13 @@ class Clips(Dataset[tuple[Tensor, int]]):
         return f"Clips({name}, {self._part}: {videos} videos, {classes} classes)"
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        if not -len(self) <= number < len(self):
-            raise IndexError(
-                f"there is no clip {number}: they are numbered from 0 to {len(self) - 1}"
-            )
-        item, spec = self._items[number], self.spec
-        available = self._stream.available(item)
+        (index,) = indexing.numbers(number, len(self), "clip")
+        item = self._items[index]
         if self._part == "train":
             rng = np.random.default_rng(int(torch.randint(2**31, ())))
-            indices = random_clip(available, spec.length, spec.stride, rng)
-            batch = self._reader.read(
-                item,
-                indices,
-                lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)],
-            )
+            batch = self._reader.random(item, rng)
         else:
-            indices = even_clips(available, spec.length, spec.stride, 1)[0]
-            batch = self._reader.read(item, indices, lambda h, w: fixed_views(h, w, spec.crop, 1))
+            batch = self._reader.even(item, number=0, clips=1, crops=1)
         clip = batch.clip[0]
         if self._stream.is_displacement:
             values = clip * self._scale[:, None, None] - batch.mean[0][..., None, None]
@@ -134,11 +121,12 @@ def create_model(
     """
     values = stream_of(stream)
     card: Card = plugins.module(models, name).CARD
+    length, _ = card.clip(length, None, values.length)
     network: nn.Module = plugins.create(
         models,
         name,
         channels=values.channels,
-        length=length or card.length or values.length,
+        length=length,
         classes=classes if isinstance(classes, int) else len(classes),
         **options,
     )
@@ -192,17 +180,17 @@ def train(
         UserError: for an option that there is not, a folder that is taken, videos that cannot be divided.
     """
     opened, folder = FlowCache.open(cache), Path(run or Path("runs", stream))
-    network = None if isinstance(model, str) else model
-    name = (
-        model if isinstance(model, str) else f"{type(model).__module__}.{type(model).__qualname__}"
-    )
+    if isinstance(model, str):
+        name, network = model, None
+    else:
+        name, network = f"{type(model).__module__}.{type(model).__qualname__}", model
     if resume:
-        told = recorded(TrainOptions, folder)
+        run_options = recorded(TrainOptions, folder)
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
-        told = from_flat(TrainOptions, given)
-        start_run(folder, told, overwrite)
-    stages.train(opened, folder, told, resume=resume, listener=listener, network=network)
+        run_options = from_flat(TrainOptions, given)
+        start_run(folder, run_options, overwrite)
+    stages.train(opened, folder, run_options, resume=resume, listener=listener, network=network)
     return Run(folder)
 
 

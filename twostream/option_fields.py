@@ -63,8 +63,8 @@ def value_type(each: Field[Any]) -> Any:
     return kinds[0] if optional else each.type
 
 
-def choices(each: Field[Any]) -> tuple[str, ...]:
-    """The values that an option may have, where they are a few words; else empty."""
+def choices(each: Field[Any]) -> tuple[Any, ...]:
+    """The values that an option may have, where they are a few; else empty."""
     kind = value_type(each)
     return get_args(kind) if get_origin(kind) is Literal else ()
 
@@ -109,28 +109,26 @@ def check(options: Any) -> None:
     """
     for each in fields(options):
         value = getattr(options, each.name)
-        if not each.metadata or value is None:
-            continue
-        if choices(each) and value not in choices(each):
-            raise UserError(
-                f"{_in_words(each.name)} {value!r} is none of {', '.join(map(str, choices(each)))}",
-                each.name,
-            )
-        numbers = value if isinstance(value, tuple) else (value,)
-        kind = (get_args(value_type(each)) or (value_type(each),))[0]
-        several = get_origin(value_type(each)) is tuple
-        right = all(_is_a(kind, number) for number in numbers)
-        if not choices(each) and not (right and isinstance(value, tuple) == several):
-            wanted = "a list of numbers" if several else _WORDS.get(kind, "text")
-            raise UserError(f"{_in_words(each.name)} {value!r} must be {wanted}", each.name)
-        limits = {
-            word: limit for word, limit in each.metadata["limits"].items() if limit is not None
-        }
-        if not limits:
-            continue
-        if not all(_within(number, limits) for number in numbers):
-            wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits.items())
-            raise UserError(f"{_in_words(each.name)} {value} must be {wanted}", each.name)
+        if each.metadata and value is not None and (objection := _objection(each, value)):
+            words = each.name.replace("_", " ")
+            raise UserError(f"the {words} {value!r} {objection}", each.name)
+
+
+def _objection(each: Field[Any], value: Any) -> str:
+    """What is wrong with a value, empty where it is as declared."""
+    if known := choices(each):
+        return "" if value in known else f"is none of {', '.join(map(str, known))}"
+    kind, numbers = value_type(each), (value,)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple) or not all(_is_a(float, number) for number in value):
+            return "must be a list of numbers"
+        numbers = value
+    elif not _is_a(kind, value):
+        return f"must be {_WORDS.get(kind, 'text')}"
+    limits = {word: limit for word, limit in each.metadata["limits"].items() if limit is not None}
+    if all(_within(number, limits) for number in numbers):
+        return ""
+    return "must be " + " and ".join(f"{word} {limit:g}" for word, limit in limits.items())
 
 
 _WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -152,7 +150,3 @@ def _within(number: Any, limits: Mapping[str, float]) -> bool:
         "below": lambda limit: number < limit,
     }
     return all(tests[word](limit) for word, limit in limits.items())
-
-
-def _in_words(name: str) -> str:
-    return "the " + name.replace("_", " ")

@@ -15,8 +15,8 @@ from twostream import models
 from twostream.data.index import Item, VideoIndex, VideoIndexError
 from twostream.data.splits import Split, check_leakage, write_split
 from twostream.data.streams import STREAMS
-from twostream.fusion import create_rule, shares_of
-from twostream.nets.model_card import Card
+from twostream.fusion import create_rule, names_of, shares_of
+from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import fetch, load_published, read_state
 from twostream.report.pictures import write_confusion_png
@@ -33,7 +33,7 @@ from twostream.runs.options import RunOptions, TrainOptions
 from twostream.runs.run_json import is_first_process
 from twostream.runs.split_of_run import split_cache
 from twostream.scoring.align import align
-from twostream.scoring.evaluate import items_to_test, items_to_validate, score
+from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
 from twostream.training.fit import Row, fit
@@ -152,7 +152,8 @@ def evaluate(
             on_clips=count,
         )
 
-    scores = scored(items_to_test(cache, spec), (*split.train, *split.validation))
+    test, validation = items_of_split(cache, spec, "test", "validation")
+    scores = scored(test, (*split.train, *split.validation))
     scores.save(folder / files.SCORES)
     metrics: dict[str, Any] = {
         "clips": clips,
@@ -160,8 +161,8 @@ def evaluate(
         "split": split.digest,
         "test": scores,
     }
-    if split.validation:
-        metrics["validation"] = scored(items_to_validate(cache, spec), split.train)
+    if validation:
+        metrics["validation"] = scored(validation, split.train)
         metrics["validation"].save(folder / files.VALIDATION_SCORES)
     write_predictions(folder / files.PREDICTIONS, scores)
     write_metrics(folder / files.METRICS, metrics)
@@ -174,10 +175,10 @@ def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Pat
     Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
     do not belong together, see `scoring.align`.
     """
-    if len({folder.name for folder in folders}) < len(folders):
-        raise UserError("two of the runs have folders of one name: rename one", "runs")
-    runs = align([replace(Scores.load(f / files.SCORES), name=f.name) for f in folders])
-    shares = shares_of([run.name for run in runs], weights)
+    names = names_of(folders, "runs")
+    loaded = [Scores.load(folder / files.SCORES) for folder in folders]
+    runs = align([replace(one, name=name) for one, name in zip(loaded, names, strict=True)])
+    shares = shares_of(names, weights)
     fused = create_rule(rule, shares)(runs)
     fused.save(into / files.SCORES)
     write_predictions(into / files.PREDICTIONS, fused)
@@ -197,19 +198,16 @@ def spec_of(
     network: Any = None,
 ) -> Spec:
     """All that builds and feeds the network of a run: what was left to the model is filled in."""
-    own = Card(paper="", year=0)
-    card: Card = plugins.module(models, options.model).CARD if network is None else own
-    clip = replace(
-        options.clip,
-        length=options.clip.length or card.length or STREAMS[options.stream].length,
-        crop=options.clip.crop or card.size,
-    )
+    own = network is not None
+    card: Card = OF_NO_PAPER if own else plugins.module(models, options.model).CARD
+    clip, usual_length = options.clip, STREAMS[options.stream].length
+    length, crop = card.clip(clip.length, clip.crop, usual_length)
     return Spec(
         stream=options.stream,
         model=options.model,
         options=options.options,
         classes=classes,
-        clip=clip,
+        clip=replace(clip, length=length, crop=crop),
         recipe=cache.recipe,
         split=split,
         pretraining=pretraining,
@@ -291,7 +289,7 @@ def _learn(
         resume=resume,
         on_epoch=lambda row: listener.on_epoch(row, schedule.epochs),
         progress_bar=listener.progress_bar,
-        told=options.trainer,
+        options=options.trainer,
     )
     return bool(trainer.is_global_zero)
 

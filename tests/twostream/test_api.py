@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import twostream as ts
+from twostream import stages
 
 SMALL = {"epochs": 1, "crop": 16, "clips": 2, "jobs": 0, "batch_size": 4}
 
@@ -107,8 +108,6 @@ def test_a_model_of_ones_own_loop_scores_as_it_does_in_the_loop(toy, tmp_path):
     model = ts.create_model("tiny", stream="temporal", classes=clips.classes, length=3).eval()
     ts.save(model, tmp_path / "mine" / "best.ckpt", like=run)
     shutil.copy(run.folder / "run.json", tmp_path / "mine")
-    from twostream import stages
-
     scores = stages.evaluate(toy, tmp_path / "mine", clips=1, jobs=0)
     with torch.no_grad():
         expected = torch.stack([model(clips[n][0][None])[0] for n in range(len(clips))])

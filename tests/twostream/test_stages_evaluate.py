@@ -10,7 +10,7 @@ from flowcache.errors import UserError
 from twostream import stages
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST
-from twostream.scoring.evaluate import items_to_test
+from twostream.scoring.evaluate import items_of_split
 from twostream.scoring.scores import Scores
 
 
@@ -135,5 +135,6 @@ def test_evaluation_keeps_the_checkpoints_classes_where_a_cache_has_fewer(
         if identifier.startswith("calm"):
             cache.path(identifier).unlink()
     wild = tuple(i for i in spec.split.test if i.startswith("wild"))
-    items = items_to_test(cache, replace(spec, split=replace(spec.split, test=wild)))
+    only_wild = replace(spec, split=replace(spec.split, test=wild))
+    (items,) = items_of_split(cache, only_wild, "test")
     assert [item.label for item in items] == [1] * len(wild)

@@ -36,18 +36,18 @@ def options_of(kind: Any, *names: str) -> Decorator:
 
 
 def _option(each: Field[Any]) -> Decorator:
-    name, told = each.name.replace("_", "-"), each.metadata
+    name, metadata = each.name.replace("_", "-"), each.metadata
     required = each.default is MISSING
     default = None if required else each.default
-    shown: str | bool = told["shown_default"] or default not in (None, ())
-    words: dict[str, Any] = {"help": told["help"], "show_default": shown}
+    shown: str | bool = metadata["shown_default"] or default not in (None, ())
+    words: dict[str, Any] = {"help": metadata["help"], "show_default": shown}
     if not required:  # to click even None would be a default, with which nothing is missing
         words["default"] = default
     if value_type(each) is bool:
         negated = f"/--no-{name}" if default else ""
         return click.option(f"--{name}{negated}", each.name, is_flag=True, **words)
-    if told["metavar"]:
-        words["metavar"] = told["metavar"]
+    if metadata["metavar"]:
+        words["metavar"] = metadata["metavar"]
     return click.option(f"--{name}", each.name, type=_click_type(each), required=required, **words)
 
 

@@ -9,7 +9,7 @@ import click
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
 from twostream.commands._config_file import config_option
-from twostream.commands._shared import CACHE, MODEL_OPTION, notes
+from twostream.commands._shared import CACHE, notes, plugin_option
 from twostream.runs.options import RunOptions
 
 
@@ -17,7 +17,7 @@ def learning_options(kind: type[RunOptions], default_run: str) -> Callable[[Any]
     """Every option of a command that trains."""
     return together(
         options_of(kind),
-        MODEL_OPTION,
+        plugin_option("model"),
         CACHE,
         click.option(
             "--run",
@@ -57,17 +57,17 @@ def learn(
 
     opened = FlowCache.open(cache)
     if resume:
-        if others := _said(ctx, [*given, "options"]):
+        if others := _given_by_user(ctx, [*given, "options"]):
             raise UserError(
                 f"a resumed run goes on with the options of {folder / 'run.json'}: leave out "
                 f"{others[0].replace('_', ' ')}",
                 others[0],
             )
-        told = recorded(kind, folder)
+        run_options = recorded(kind, folder)
     else:
         parsed = plugins.parse_options(models, given["model"], options)
-        told = from_flat(kind, {**given, "options": parsed})
-        start_run(folder, told, overwrite)
+        run_options = from_flat(kind, {**given, "options": parsed})
+        start_run(folder, run_options, overwrite)
     with Bar(notes, "score", "clips") as bar:
         listener = Listener(
             say=lambda text: notes.print(text, soft_wrap=True),
@@ -75,13 +75,13 @@ def learn(
             on_clips=bar.progressed,
             progress_bar=notes.is_terminal and not notes.quiet,
         )
-        return stage(opened, folder, told, resume=resume, listener=listener)
+        return stage(opened, folder, run_options, resume=resume, listener=listener)
 
 
-def _said(ctx: click.Context, names: Sequence[str]) -> list[str]:
+def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """The options that the user gave or a file has, but for the stream, which names the run."""
-    said = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
-    return [n for n in names if n != "stream" and ctx.get_parameter_source(n) in said]
+    sources = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+    return [n for n in names if n != "stream" and ctx.get_parameter_source(n) in sources]
 
 
 def _print_epoch(row: Mapping[str, Any], epochs: int) -> None:

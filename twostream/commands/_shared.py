@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from twostream import fusion
-from twostream.commands._click_options import FOLDER, Numbers
+from twostream.commands._click_options import FOLDER, Decorator, Numbers
 
 # Names of files may hold brackets, which are not markup.
 results = Console(highlight=False, markup=False)
@@ -25,9 +25,6 @@ CACHE = click.option(
     "--cache", type=FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
-MODEL_OPTION = click.option(
-    "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the model."
-)
 WEIGHTS = click.option(
     "--weights",
     type=Numbers(),
@@ -45,6 +42,12 @@ RULE = click.option(
 )
 RUNS = (Path("runs/spatial"), Path("runs/temporal"))
 """The runs that are fused where none are named."""
+
+
+def plugin_option(kind: str) -> Decorator:
+    """`--option NAME=VALUE` of a kind of plug-in, as "model"; `plugins.parse_options` reads it."""
+    help = f"An option of the {kind}."
+    return click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help=help)
 
 
 class Jobs(click.ParamType[int]):

@@ -15,7 +15,7 @@ from twostream.commands._shared import example, notes
 def demo(folder: Path) -> None:
     """Run the four commands on a small rendered video set.
 
-    All is written into FOLDER, and takes about four minutes on two cores.
+    All is written into FOLDER, and takes some minutes on two cores.
     """
     from twostream.commands.main import main
     from twostream.demo import videos

@@ -9,7 +9,15 @@ import click
 
 from flowcache.cache.recipe import Recipe
 from twostream.commands._click_options import FOLDER
-from twostream.commands._shared import CACHE, Jobs, example, notes, print_lines, results
+from twostream.commands._shared import (
+    CACHE,
+    Jobs,
+    example,
+    notes,
+    plugin_option,
+    print_lines,
+    results,
+)
 
 
 @click.command(
@@ -27,16 +35,14 @@ from twostream.commands._shared import CACHE, Jobs, example, notes, print_lines,
     show_default=True,
     help="tvl1, farneback, dis, or OpenCV's own tvl1_opencv.",
 )
-@click.option(
-    "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the algorithm."
-)
+@plugin_option("algorithm")
 @click.option(
     "--step",
     "frame_step",
     type=int,
     default=Recipe.frame_step,
     show_default=True,
-    help="Frames from t to t + step.",
+    help="Flow is from each frame t to frame t + step.",
 )
 @click.option(
     "--size",
@@ -60,7 +66,7 @@ from twostream.commands._shared import CACHE, Jobs, example, notes, print_lines,
     type=int,
     default=Recipe.jpeg_quality,
     show_default=True,
-    help="Of the RGB frames.",
+    help="JPEG quality of the RGB frames, 1 to 100.",
 )
 @click.option(
     "--device",

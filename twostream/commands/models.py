@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from flowcache.errors import UserError
-from twostream.commands._shared import JSON, MODEL_OPTION, example, print_json
+from twostream.commands._shared import JSON, example, plugin_option, print_json
 
 
 @click.command(
@@ -13,7 +13,7 @@ from twostream.commands._shared import JSON, MODEL_OPTION, example, print_json
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--layers", is_flag=True, help="Layer by layer: output sizes and receptive fields.")
-@MODEL_OPTION
+@plugin_option("model")
 @click.option(
     "--stream",
     type=click.Choice(["spatial", "temporal"]),

@@ -7,7 +7,7 @@ import click
 
 from flowcache.cache.recipe import Recipe
 from twostream.commands._click_options import FILE
-from twostream.commands._shared import example, notes
+from twostream.commands._shared import example, notes, plugin_option
 
 
 @click.command(
@@ -25,9 +25,7 @@ from twostream.commands._shared import example, notes
 @click.option(
     "--algorithm", default="tvl1", show_default=True, help="What computes a video's flow."
 )
-@click.option(
-    "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the algorithm."
-)
+@plugin_option("algorithm")
 @click.option(
     "--size",
     default=Recipe.size,

@@ -25,7 +25,7 @@ ChooseViews = Callable[[int, int], Sequence[View]]
 
 
 class Batch(NamedTuple):
-    """Clips as they travel to the device, where they become float; see `network.Normalized`.
+    """Clips as they travel to the device, where they become float; see `nets.normalize`.
 
     clip: uint8, int8 or int16 (B, T, C, H, W).
     mean: float32 (B, T, C), subtracted from each plane, in the stream's units.
@@ -72,6 +72,20 @@ class ClipReader:
             torch.zeros(len(clips), dtype=torch.int64),
         )
 
+    def random(self, item: Item, rng: np.random.Generator) -> Batch:
+        """One clip for training: its start, its crop and its mirroring are drawn at random."""
+        spec = self._spec
+        indices = random_clip(self._stream.available(item), spec.length, spec.stride, rng)
+        return self.read(
+            item, indices, lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)]
+        )
+
+    def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
+        """One of several evenly spaced clips for testing, seen from 1 or 10 crops."""
+        spec = self._spec
+        indices = even_clips(self._stream.available(item), spec.length, spec.stride, clips)[number]
+        return self.read(item, indices, lambda h, w: fixed_views(h, w, spec.crop, crops))
+
     def _entry(self, identifier: str) -> Entry:
         if self._owner != os.getpid():  # a forked child must not use its parent's open files
             self._open, self._owner = OrderedDict(), os.getpid()
@@ -90,19 +104,15 @@ class TrainClips(Dataset[Batch]):
         self, cache: FlowCache, items: Sequence[Item], stream: Stream, spec: ClipSpec, seed: int
     ) -> None:
         self._reader = ClipReader(cache, stream, spec)
-        self._items, self._stream, self._spec, self._seed = items, stream, spec, seed
+        self._items, self._seed = items, seed
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, number = key
-        item, spec = self._items[number], self._spec
         rng = np.random.default_rng([self._seed, epoch, number])
-        indices = random_clip(self._stream.available(item), spec.length, spec.stride, rng)
-        return self._reader.read(
-            item, indices, lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)]
-        )
+        return self._reader.random(self._items[number], rng)
 
 
 class TestClips(Dataset[Batch]):
@@ -125,20 +135,14 @@ class TestClips(Dataset[Batch]):
         if crops not in (1, 10):
             raise UserError(f"there is no way to take {crops} crops: use 1 or 10", "crops")
         self._reader = ClipReader(cache, stream, spec)
-        self._items, self._stream, self._spec = items, stream, spec
-        self._clips, self._crops = clips, crops
+        self._items, self._clips, self._crops = items, clips, crops
 
     def __len__(self) -> int:
         return len(self._items) * self._clips
 
     def __getitem__(self, number: int) -> Batch:
         video, clip = divmod(number, self._clips)
-        item, spec = self._items[video], self._spec
-        available = self._stream.available(item)
-        indices = even_clips(available, spec.length, spec.stride, self._clips)[clip]
-        batch = self._reader.read(
-            item, indices, lambda h, w: fixed_views(h, w, spec.crop, self._crops)
-        )
+        batch = self._reader.even(self._items[video], clip, self._clips, self._crops)
         return batch._replace(video=torch.full_like(batch.video, video))
 
 

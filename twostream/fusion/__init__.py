@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowcache import plugins
@@ -23,6 +24,17 @@ def create_rule(name: str, weights: Mapping[str, float]) -> FusionRule:
     """A rule, with a weight for each run by its name. UserError for a rule that there is not."""
     rule: FusionRule = plugins.create(sys.modules[__name__], name, weights=weights)
     return rule
+
+
+def names_of(folders: Sequence[Path], parameter: str) -> list[str]:
+    """The names of runs, which are those of their folders.
+
+    UserError, which names the parameter that has the folders, where two runs have one name.
+    """
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        raise UserError("two of the runs have folders of one name: rename one", parameter)
+    return names
 
 
 def shares_of(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]:

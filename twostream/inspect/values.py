@@ -27,7 +27,7 @@ class Input:
     def clip(self, card: Card, stream: str = "") -> Shape:
         """(T, C, H, W) for one model. stream: another than this."""
         values = STREAMS[stream or self.stream]
-        length, size = self.length or card.length or values.length, self.size or card.size
+        length, size = card.clip(self.length, self.size, values.length)
         return length, values.channels, size, size
 
 

@@ -18,3 +18,14 @@ class Card:
     length: int | None = None
     size: int = 224
     weights: str = ""
+
+    def clip(self, length: int | None, size: int | None, usual_length: int) -> tuple[int, int]:
+        """The length and the size of a clip: those that are given, else the model's.
+
+        usual_length: of the stream's clips, for a model that takes any.
+        """
+        return length or self.length or usual_length, size or self.size
+
+
+OF_NO_PAPER = Card(paper="", year=0)
+"""The card of a network of a user's own, and of clips for none in particular."""

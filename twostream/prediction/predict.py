@@ -14,7 +14,7 @@ from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
 from flowcache.workers.devices import for_this_machine
 from twostream.data.index import Item
-from twostream.fusion import create_rule, shares_of
+from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.normalize import Normalized
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
@@ -42,9 +42,7 @@ class Predictor:
 
         Raises UserError for a folder without a network, and where not all know the same classes.
         """
-        self.names = [folder.name for folder in folders]
-        if len(set(self.names)) < len(folders):
-            raise UserError("two of the runs have folders of one name: rename one", "run")
+        self.names = names_of(folders, "run")
         self._streams: list[tuple[Normalized, Spec]] = [
             load_checkpoint(folder / files.BEST, (networks or {}).get(folder.name))
             for folder in folders

@@ -19,14 +19,14 @@ class Schedule:
     )
     learning_rate: float = option(
         1e-3,
-        help="The highest; it rises at first and then falls to 0 along a cosine.",
+        help="The highest rate; it rises at first and then falls to 0 along a cosine.",
         above=0,
     )
     warmup: float = option(
         0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
     )
     weight_decay: float = option(
-        0.05, help="Of kernels and matrices; biases and normalisation have none.", at_least=0
+        0.05, help="Decay of kernels and matrices; biases and normalisation have none.", at_least=0
     )
     partial_bn: bool = option(
         False, help="Freeze the statistics of all batch normalisations but the first (TSN)."
@@ -54,10 +54,16 @@ class SplitOptions:
         None, help="CSV file `video,group`: a group is never divided.", path="file"
     )
     test_share: float = option(
-        0.3, help="Of each class, drawn by groups where no list is given.", above=0, below=1
+        0.3,
+        help="The share of each class that tests, drawn by groups where no list is given.",
+        above=0,
+        below=1,
     )
     validation_share: float = option(
-        0.2, help="Of the training videos; they choose the best epoch.", at_least=0, below=1
+        0.2,
+        help="The share of the training videos that choose the best epoch.",
+        at_least=0,
+        below=1,
     )
     skip_missing: bool = option(False, help="Leave out listed videos that are not in the cache.")
 
@@ -73,11 +79,15 @@ class SplitOptions:
 class TrainerOptions:
     """On what a run is computed: options of Lightning's trainer."""
 
-    accelerator: str = option("auto", help="cpu, gpu, mps …, as Lightning names them.")
-    devices: str | int = option("auto", help="How many of them.", metavar="N|auto")
-    num_nodes: int = option(1, help="Machines of a cluster.", at_least=1)
+    accelerator: str = option(
+        "auto", help="The kind of device, as Lightning names it: auto, cpu, gpu or mps."
+    )
+    devices: str | int = option("auto", help="How many devices of that kind.", metavar="N|auto")
+    num_nodes: int = option(1, help="How many machines of a cluster.", at_least=1)
     strategy: str = option("auto", help="How several devices work together, as ddp.")
-    precision: str = option("32-true", help="Of the arithmetic, as 16-mixed or bf16-mixed.")
+    precision: str = option(
+        "32-true", help="The precision of the arithmetic, as 16-mixed or bf16-mixed."
+    )
     gradient_clip: float = option(
         0.0, help="The largest norm of a gradient; 0 is no limit.", at_least=0
     )
@@ -103,7 +113,7 @@ class RunOptions:
     clip: ClipSpec = field(default_factory=ClipSpec)
     split: SplitOptions = field(default_factory=SplitOptions)
     jobs: int = option(2, help="Processes that load clips; 0: none but this one.", at_least=0)
-    seed: int = option(0, help="Of all that is drawn at random.", at_least=0)
+    seed: int = option(0, help="The seed of all that is drawn at random.", at_least=0)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:

@@ -10,23 +10,25 @@ from twostream.data.splits import Split, make_split
 from twostream.runs.options import SplitOptions
 
 
-def split_cache(cache: FlowCache, told: SplitOptions, seed: int) -> tuple[VideoIndex, Split]:
+def split_cache(cache: FlowCache, options: SplitOptions, seed: int) -> tuple[VideoIndex, Split]:
     """Index a cache and divide its videos. Raises VideoIndexError where they cannot be divided so."""
-    classes = read_class_list(Path(told.class_list)) if told.class_list else None
-    index = read_index(cache, Path(told.groups) if told.groups else None, classes)
+    classes = read_class_list(Path(options.class_list)) if options.class_list else None
+    index = read_index(cache, Path(options.groups) if options.groups else None, classes)
     train: Sequence[str] | None = None
     test: Sequence[str] | None = None
-    if told.hmdb51:
-        train, test = read_hmdb51(Path(told.hmdb51), told.split_number, index, told.skip_missing)
-    if told.train_list:
-        train = read_list(Path(told.train_list), index, told.skip_missing)
-    if told.test_list:
-        test = read_list(Path(told.test_list), index, told.skip_missing)
+    if options.hmdb51:
+        train, test = read_hmdb51(
+            Path(options.hmdb51), options.split_number, index, options.skip_missing
+        )
+    if options.train_list:
+        train = read_list(Path(options.train_list), index, options.skip_missing)
+    if options.test_list:
+        test = read_list(Path(options.test_list), index, options.skip_missing)
     split = make_split(
         index,
         seed=seed,
-        test_share=told.test_share,
-        validation_share=told.validation_share,
+        test_share=options.test_share,
+        validation_share=options.validation_share,
         train=train,
         test=test,
     )

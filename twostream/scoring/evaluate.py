@@ -78,23 +78,21 @@ def score(
     )
 
 
-def items_to_test(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
-    """The test videos of a checkpoint's split, as they lie in a cache. UserError where one lacks."""
-    return _items(cache, spec, spec.split.test, "test")
+def items_of_split(cache: FlowCache, spec: Spec, *parts: str) -> list[tuple[Item, ...]]:
+    """The videos of parts of a checkpoint's split, "test" or "validation", as they lie in a cache.
 
-
-def items_to_validate(cache: FlowCache, spec: Spec) -> tuple[Item, ...]:
-    """The validation videos in the same way."""
-    return _items(cache, spec, spec.split.validation, "validation")
-
-
-def _items(cache: FlowCache, spec: Spec, ids: Sequence[str], part: str) -> tuple[Item, ...]:
+    UserError where one lacks.
+    """
     index = read_index(cache, None, spec.classes)
     here = {item.id for item in index.items}
-    if missing := [identifier for identifier in ids if identifier not in here]:
-        raise UserError(
-            f"{len(missing)} of the {len(ids)} {part} videos are not in {cache.root}, the first is "
-            f"{missing[0]}: name the cache that was trained on",
-            "cache",
-        )
-    return index.select(ids)
+    items = []
+    for part in parts:
+        ids: tuple[str, ...] = getattr(spec.split, part)
+        if missing := [identifier for identifier in ids if identifier not in here]:
+            raise UserError(
+                f"{len(missing)} of the {len(ids)} {part} videos are not in {cache.root}, the first "
+                f"is {missing[0]}: name the cache that was trained on",
+                "cache",
+            )
+        items.append(index.select(ids))
+    return items

@@ -31,7 +31,7 @@ def fit(
     resume: bool,
     on_epoch: Callable[[Row], None] = lambda _: None,
     progress_bar: bool = False,
-    told: TrainerOptions,
+    options: TrainerOptions,
 ) -> lightning.Trainer:
     """Train; leaves `best.ckpt`, `last.ckpt` and `metrics.csv` in `folder`.
 
@@ -40,7 +40,7 @@ def fit(
     out for validation (`validated` is False), the last epoch counts as the best.
 
     resume: go on from `last.ckpt`, to the result of an undisturbed run.
-    told: on what it is computed.
+    options: on what it is computed.
     """
     shared: dict[str, Any] = {
         "dirpath": folder,
@@ -76,13 +76,13 @@ def fit(
             use_distributed_sampler=False,  # the sampler knows its rank
             num_sanity_val_steps=0,
             deterministic="warn",
-            accelerator=told.accelerator,
-            devices=told.devices,
-            num_nodes=told.num_nodes,
-            strategy=told.strategy,
-            precision=told.precision,
-            gradient_clip_val=told.gradient_clip or None,
-            accumulate_grad_batches=told.accumulate,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy=options.strategy,
+            precision=options.precision,
+            gradient_clip_val=options.gradient_clip or None,
+            accumulate_grad_batches=options.accumulate,
         )
         trainer.fit(
             training, data, ckpt_path=str(folder / LAST) if resume else None, weights_only=True

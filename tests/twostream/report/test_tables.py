@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_scores import scores
 
 from twostream.report.tables import (
     accuracies,
@@ -12,19 +13,6 @@ from twostream.report.tables import (
     write_metrics,
     write_predictions,
 )
-from twostream.scoring.scores import Scores
-
-
-def scores(name="spatial", n=8, k=3, seed=0):
-    rng = np.random.default_rng(seed)
-    return Scores(
-        name=name,
-        ids=tuple(f"class {i % k}/v {i}, x" for i in range(n)),
-        logits=rng.normal(0, 2, (n, k)).astype(np.float32),
-        labels=np.arange(n) % k,
-        classes=tuple(f"class {c}" for c in range(k)),
-        trained_on=(),
-    )
 
 
 def rows_of(path):

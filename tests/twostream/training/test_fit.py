@@ -171,7 +171,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         epochs=1,
         validated=True,
         resume=False,
-        told=TrainerOptions(accelerator="cpu", devices=1),
+        options=TrainerOptions(accelerator="cpu", devices=1),
     )
     assert seen == [4, 4, 3]
     for group in trainer.optimizers[0].param_groups:
@@ -271,7 +271,7 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
             epochs=1,
             validated=True,
             resume=False,
-            told=TrainerOptions(accelerator="cpu", devices=1, accumulate=accumulate),
+            options=TrainerOptions(accelerator="cpu", devices=1, accumulate=accumulate),
         )
         return network[1].weight.detach()
 
