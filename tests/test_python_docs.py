@@ -24,7 +24,7 @@ def test_the_blocks_of_the_page_run_in_order(page, tmp_path, monkeypatch, capfd)
         for number in range(1, 6):
             gray = made.moving_scene(24, 72, 96, dx, 0.5, seed=number)
             made.write_video(tmp_path / "videos" / name / f"v_{number:02}.avi", gray)
-    made.write_video(tmp_path / "clip.mp4", made.moving_scene(22, 72, 96, 1.0, -0.5), made.H264_MP4)
+    made.write_video(tmp_path / "clip.mp4", made.moving_scene(22, 72, 96, 2.0, -1.0), made.H264_MP4)
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     torch.set_num_threads(1)  # other tests run beside this one
@@ -34,9 +34,9 @@ def test_the_blocks_of_the_page_run_in_order(page, tmp_path, monkeypatch, capfd)
         exec(compile("\n" * line + block, "docs/python.md", "exec"), names)
         count += 1
     assert count > 14
-    # The clip moves by (1, −0.5), and phase correlation of so few pixels sees most of that.
-    np.testing.assert_allclose(np.median(names["shift"].data, (0, 2, 3)), [1.0, -0.5], atol=0.35)
-    np.testing.assert_allclose(names["flow"].data.mean((0, 2, 3)), [1.0, -0.5], atol=0.2)
+    # The clip moves by (2, −1), and phase correlation of so few pixels sees most of that.
+    np.testing.assert_allclose(np.median(names["shift"].data, (0, 2, 3)), [2.0, -1.0], atol=0.35)
+    np.testing.assert_allclose(names["flow"].data.mean((0, 2, 3)), [2.0, -1.0], atol=0.2)
     printed = capfd.readouterr().out
     assert "10 videos done" in printed
     assert "choose from dis, farneback, tvl1" in printed

@@ -16,7 +16,7 @@ results = Console(highlight=False, markup=False)
 """What a command was asked for: standard output."""
 
 notes = Console(highlight=False, markup=False)
-"""What it says while it works; `--quiet` turns it off."""
+"""What it says while it works; `--quiet` turns it off, and `--json` sends it to standard error."""
 
 errors = Console(highlight=False, markup=False, stderr=True)
 """What went wrong: standard error."""
@@ -24,7 +24,6 @@ errors = Console(highlight=False, markup=False, stderr=True)
 CACHE = click.option(
     "--cache", type=FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
 WEIGHTS = click.option(
     "--weights",
     type=Numbers(),
@@ -48,6 +47,20 @@ def plugin_option(kind: str) -> Decorator:
     """`--option NAME=VALUE` of a kind of plug-in, as "model"; `plugins.parse_options` reads it."""
     help = f"An option of the {kind}."
     return click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help=help)
+
+
+def _notes_apart(ctx: click.Context, parameter: click.Parameter, as_json: bool) -> bool:
+    notes.stderr = as_json  # standard output is for the program that reads it
+    return as_json
+
+
+JSON = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_notes_apart,
+    help="Print JSON in place of a table; notes and progress go to standard error.",
+)
 
 
 class Jobs(click.ParamType[int]):

@@ -61,7 +61,7 @@ def main(quiet: bool, verbose: bool) -> None:
     twostream train --stream temporal   # → runs/temporal/
     twostream fuse --weights 0.5        # → runs/fused/
     """  # noqa: D301 (for click it must be the control character)
-    notes.quiet = quiet
+    notes.quiet, notes.stderr = quiet, False
 
 
 for _command in _IN_ORDER:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from flowcache.errors import UserError
-from twostream.commands._shared import JSON, example, plugin_option, print_json
+from twostream.commands._shared import JSON, example, notes, plugin_option, print_json
 
 
 @click.command(
@@ -43,12 +43,20 @@ def models(
 
     All of them, or those that are named. What is not in the shipped table is measured.
     """
-    from twostream.inspect.tables import Input, models_as_plain, show_layers, show_models
+    from twostream.commands._progress import Bar
+    from twostream.inspect.look_up import look_up_all, models_as_plain
+    from twostream.inspect.tables import show_layers, show_models
+    from twostream.inspect.values import Input
 
     if layers and as_json:
         raise UserError("layers are printed as a table alone: leave out one of the two", "layers")
     given = Input(stream=stream, length=length, size=crop, classes=classes)
+    if layers:
+        show_layers(names, options, given)
+        return
+    with Bar(notes, "measure", "models") as bar:
+        entries, failures = look_up_all(names, options, given, bar.progressed)
     if as_json:
-        print_json(models_as_plain(names, options, given))
+        print_json(models_as_plain(entries, failures))
     else:
-        (show_layers if layers else show_models)(names, options, given)
+        show_models(entries, failures, given)

@@ -1,6 +1,6 @@
 """The rows of the table of models: what is known of a model is looked up, and the rest is measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowcache import plugins
@@ -25,10 +25,14 @@ def look_up(name: str, options: Sequence[str], given: Input) -> Entry:
 
 
 def look_up_all(
-    names: Sequence[str], options: Sequence[str], given: Input
+    names: Sequence[str],
+    options: Sequence[str],
+    given: Input,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Entry], dict[str, str]]:
     """The rows of these models, or of all; and by name, why some of all are left out.
 
+    on_progress: called with how many models are done, and of how many.
     UserError where one that is named cannot take such clips, and for options of no named model.
     """
     if options and not names:
@@ -36,7 +40,9 @@ def look_up_all(
             "an option belongs to a model: name the model, as in `models c3d`", "options"
         )
     entries, failures = [], {}
-    for name in names or plugins.names(models):
+    chosen = names or plugins.names(models)
+    for number, name in enumerate(chosen):
+        on_progress(number, len(chosen))
         try:
             entries.append(look_up(name, options, given))
         except UserError as error:
@@ -46,14 +52,10 @@ def look_up_all(
     return entries, failures
 
 
-def models_as_plain(
-    names: Sequence[str], options: Sequence[str], given: Input
-) -> list[dict[str, Any]]:
-    """The rows of these models, or of all, for JSON: each as `Entry.as_plain` has it.
+def models_as_plain(entries: Sequence[Entry], failures: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What `look_up_all` returns, for JSON: each row as `Entry.as_plain` has it.
 
-    Of all models, one that cannot take such clips is {"name": …, "error": …}, at the end. UserError as in
-    `look_up_all`.
+    A model that cannot take such clips is {"name": …, "error": …}, at the end.
     """
-    entries, failures = look_up_all(names, options, given)
     errors = [{"name": name, "error": error} for name, error in failures.items()]
     return [*(entry.as_plain() for entry in entries), *errors]

@@ -9,28 +9,13 @@ from rich.table import Table
 
 from flowcache.errors import UserError
 from twostream.data.streams import STREAMS
-from twostream.inspect.look_up import look_up_all, models_as_plain
 from twostream.inspect.values import Entry, Input, Layer, Shape
-
-__all__ = [
-    "Input",
-    "figures_table",
-    "layers_table",
-    "models_as_plain",
-    "papers_table",
-    "show_layers",
-    "show_models",
-]
 
 _WIDTH_OF_A_FILE = 1000  # what is read by a program is not wrapped
 
 
-def show_models(names: Sequence[str], options: Sequence[str], given: Input) -> None:
-    """Print a table of these models, or of all, each built with these options.
-
-    UserError where one that is named cannot take such clips, and for options of no named model.
-    """
-    entries, failures = look_up_all(names, options, given)
+def show_models(entries: Sequence[Entry], failures: Mapping[str, str], given: Input) -> None:
+    """Print the tables of what `look_up_all` returns, and why some models are left out."""
     console = _console()
     console.print(figures_table(entries, given))
     console.print(papers_table(entries))

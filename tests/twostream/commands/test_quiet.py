@@ -3,6 +3,8 @@ import json
 import pytest
 from called_commands import SMALL, installed, run, succeed
 
+from twostream.commands import _progress
+
 
 @pytest.mark.parametrize(
     ("words", "results"),
@@ -49,6 +51,15 @@ def test_errors_are_still_told(tmp_path, monkeypatch):
 def test_one_quiet_command_does_not_silence_the_next(work):
     assert "fused by" not in succeed("-q fuse")
     assert "fused by" in succeed("fuse")
+
+
+def test_with_json_progress_goes_to_standard_error(work, monkeypatch):
+    monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_LINES", -1.0)
+    result = run("evaluate --run runs/spatial --clips 2 --jobs 0 --json")
+    assert "top1" in json.loads(result.stdout)
+    assert "score: 1 of" in result.stderr
+    plain = run("evaluate --run runs/spatial --clips 2 --jobs 0")
+    assert "score: 1 of" in plain.stdout
 
 
 def test_nothing_but_json_comes_on_standard_output(copy):

@@ -54,7 +54,7 @@ def test_a_name_that_is_not_there_is_refused():
 
 def test_options_of_no_model_are_refused():
     with pytest.raises(UserError, match="name the model") as caught:
-        models_as_plain((), ("width=8",), Input())
+        look_up_all((), ("width=8",), Input())
     assert caught.value.parameter == "options"
 
 
@@ -62,14 +62,14 @@ def test_options_of_no_model_are_refused():
 
 
 def test_the_plain_rows_of_all_models_pass_through_json_and_are_their_entries():
-    plain = models_as_plain((), (), Input())
+    plain = models_as_plain(*look_up_all((), (), Input()))
     assert [row["name"] for row in plain] == plugins.names(models)
     assert json.loads(json.dumps(plain)) == plain
     assert [Entry.from_plain(row) for row in plain] == look_up_all((), (), Input())[0]
 
 
 def test_a_plain_row_has_these_fields():
-    (row,) = models_as_plain(["mc3"], (), Input(stream="temporal"))
+    (row,) = models_as_plain(*look_up_all(["mc3"], (), Input(stream="temporal")))
     assert row.pop("card")["year"] == 2018
     assert row == {
         "name": "mc3",
@@ -85,7 +85,7 @@ def test_a_plain_row_has_these_fields():
 
 
 def test_a_plain_row_of_a_model_with_other_options_is_measured():
-    (row,) = models_as_plain(["tiny"], ("width=8",), Input())
+    (row,) = models_as_plain(*look_up_all(["tiny"], ("width=8",), Input()))
     assert row["parameters"] < 86_688
 
 
@@ -98,7 +98,7 @@ def test_of_all_models_those_that_cannot_take_the_clip_are_errors_at_the_end(mon
         return known
 
     monkeypatch.setattr(rows, "look_up", only_tiny)
-    first, *others = models_as_plain((), (), Input())
+    first, *others = models_as_plain(*look_up_all((), (), Input()))
     assert first == known.as_plain()
     assert others == [
         {"name": name, "error": "it cannot take that"}
@@ -106,4 +106,10 @@ def test_of_all_models_those_that_cannot_take_the_clip_are_errors_at_the_end(mon
         if name != "tiny"
     ]
     with pytest.raises(UserError):
-        models_as_plain(["c3d"], (), Input())
+        models_as_plain(*look_up_all(["c3d"], (), Input()))
+
+
+def test_each_model_is_told_as_its_turn_comes():
+    told = []
+    look_up_all(["tiny", "mc3"], (), Input(), on_progress=lambda *counts: told.append(counts))
+    assert told == [(0, 2), (1, 2)]

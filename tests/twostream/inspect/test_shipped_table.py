@@ -88,14 +88,15 @@ def test_without_its_file_nothing_is_recorded(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "call",
     [
-        "show_models((), (), Input())",
-        "show_models(('c3d', 'vivit'), (), Input(stream='temporal'))",
-        "models_as_plain((), (), Input())",
+        "show_models(*look_up_all((), (), Input()), Input())",
+        "show_models(*look_up_all(('c3d', 'vivit'), (), Input(stream='temporal')), Input())",
+        "models_as_plain(*look_up_all((), (), Input()))",
     ],
 )
 def test_what_is_recorded_is_shown_without_torch(call):
     code = (
-        "import sys; from twostream.inspect.tables import Input, models_as_plain, show_models; "
+        "import sys; from twostream.inspect.look_up import look_up_all, models_as_plain; "
+        "from twostream.inspect.tables import show_models; from twostream.inspect.values import Input; "
         f"{call}; print('torch' in sys.modules)"
     )
     run = subprocess.run(
