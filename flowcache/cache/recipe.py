@@ -3,13 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from flowcache import algorithms, plugins
+from flowcache import plugins
 from flowcache.errors import UserError
-from flowcache.quantize import Quantizer
-from flowcache.types import FlowAlgorithm
 from flowcache.video.resize import Resize
+
+if TYPE_CHECKING:
+    # They import NumPy, which takes longer than all the rest of `twostream --help`. The command line
+    # reads the defaults below and needs nothing else of a recipe.
+    from flowcache.quantize import Quantizer
+    from flowcache.types import FlowAlgorithm
 
 FORMAT_VERSION = 2
 
@@ -76,7 +80,7 @@ class Recipe:
     @classmethod
     def of(
         cls,
-        algorithm: str | FlowAlgorithm,
+        algorithm: "str | FlowAlgorithm",
         options: Mapping[str, Any] | None = None,
         *,
         backend: str = "cpu",
@@ -86,6 +90,8 @@ class Recipe:
 
         algorithm: a name, with its options, or an algorithm that is made already. `rest`: other fields.
         """
+        from flowcache import algorithms
+
         if isinstance(algorithm, str):
             name, made = algorithm, algorithms.create(algorithm, backend, **(options or {}))
         else:
@@ -105,8 +111,10 @@ class Recipe:
         )
 
     @property
-    def quantizer(self) -> Quantizer:
+    def quantizer(self) -> "Quantizer":
         """Pixels ↔ codes."""
+        from flowcache.quantize import Quantizer
+
         return Quantizer(bound=self.bound, step=self.quantizer_step)
 
     @property
@@ -114,8 +122,10 @@ class Recipe:
         """The stored size."""
         return Resize.parse(self.size)
 
-    def create_algorithm(self) -> FlowAlgorithm:
+    def create_algorithm(self) -> "FlowAlgorithm":
         """The algorithm. Raises UserError where this machine has another version of it, or none."""
+        from flowcache import algorithms
+
         if self.algorithm not in algorithms.names():
             raise UserError(
                 f"the flow is of {self.algorithm}, which is none of flowcache's algorithms: pass the "

@@ -115,7 +115,7 @@ def test_help_does_not_wait_for_the_heavy_libraries(root):
         "from twostream.commands.main import main\n"
         "for words in (['--help'], ['train', '--help'], ['fuse', '--help'], ['cache', '-h']):\n"
         "    assert CliRunner().invoke(main, words).exit_code == 0\n"
-        "print(sorted({'torch', 'lightning', 'cv2', 'h5py', 'av'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'torch', 'lightning', 'cv2', 'h5py', 'av'} & set(sys.modules)))"
     )
     result = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True

@@ -57,9 +57,9 @@ def test_with_json_progress_goes_to_standard_error(work, monkeypatch):
     monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_LINES", -1.0)
     result = run("evaluate --run runs/spatial --clips 2 --jobs 0 --json")
     assert "top1" in json.loads(result.stdout)
-    assert "score: 1 of" in result.stderr
+    assert "of 8 clips" in result.stderr
     plain = run("evaluate --run runs/spatial --clips 2 --jobs 0")
-    assert "score: 1 of" in plain.stdout
+    assert "of 8 clips" in plain.stdout
 
 
 def test_nothing_but_json_comes_on_standard_output(copy):
