@@ -25,9 +25,9 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
-from twostream.runs.options import SplitOptions, TrainOptions
 from twostream.runs.run_json import recorded, start_run
 from twostream.runs.split_of_run import split_cache
+from twostream.runs.training_options import SplitOptions, TrainOptions
 from twostream.scoring.align import align
 from twostream.scoring.scores import Scores
 

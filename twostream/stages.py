@@ -29,9 +29,9 @@ from twostream.runs.checkpoint import (
     learnt_from,
     load_checkpoint,
 )
-from twostream.runs.options import RunOptions, TrainOptions
 from twostream.runs.run_json import is_first_process
 from twostream.runs.split_of_run import split_cache
+from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.scores import Scores

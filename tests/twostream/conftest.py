@@ -20,9 +20,9 @@ from flowcache.types import FlowStack, Frames
 from twostream import stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item, read_index
-from twostream.runs.options import Schedule, TrainerOptions, TrainOptions
 from twostream.runs.run_json import start_run
 from twostream.runs.split_of_run import split_cache
+from twostream.runs.training_options import Schedule, TrainerOptions, TrainOptions
 
 Add = Callable[..., None]
 

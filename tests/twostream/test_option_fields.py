@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowcache.errors import UserError
 from twostream.option_fields import check, choices, declared, from_flat, option, to_flat, value_type
-from twostream.runs.options import PretrainOptions, RunOptions, TrainOptions
+from twostream.runs.training_options import PretrainOptions, RunOptions, TrainOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from twostream.nets.layers import ClipSizeError
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
 from twostream.runs.files import BEST, LAST
-from twostream.runs.options import SplitOptions, TrainOptions
+from twostream.runs.training_options import SplitOptions, TrainOptions
 from twostream.scoring.scores import Scores
 from twostream.stages import Listener
 

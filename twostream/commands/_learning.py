@@ -10,7 +10,7 @@ from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
 from twostream.commands._config_file import config_option
 from twostream.commands._shared import CACHE, notes, plugin_option
-from twostream.runs.options import RunOptions
+from twostream.runs.training_options import RunOptions
 
 
 def learning_options(kind: type[RunOptions], default_run: str) -> Callable[[Any], Any]:

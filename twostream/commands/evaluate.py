@@ -13,7 +13,7 @@ from twostream.commands._shared import (
     print_json,
     results,
 )
-from twostream.runs.options import TrainOptions
+from twostream.runs.training_options import TrainOptions
 
 
 @click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))

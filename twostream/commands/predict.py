@@ -20,7 +20,7 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
-from twostream.runs.options import TrainOptions
+from twostream.runs.training_options import TrainOptions
 
 
 @click.command(

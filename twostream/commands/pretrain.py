@@ -7,7 +7,7 @@ import click
 
 from twostream.commands._learning import learn, learning_options
 from twostream.commands._shared import example, notes
-from twostream.runs.options import PretrainOptions
+from twostream.runs.training_options import PretrainOptions
 
 
 @click.command(

@@ -151,7 +151,9 @@ def _each(value: Any, axes: Sequence[int]) -> list[int]:
 
 
 _INSTEAD: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("relu", "relu_", "gelu", "silu", "leaky_relu", "hardswish"), _identity),
+    **dict.fromkeys(
+        ("relu", "relu_", "relu6", "gelu", "silu", "leaky_relu", "hardswish"), _identity
+    ),
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _normalized),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
     "linear": _linear,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.runs.files import LAST, OF_A_RUN, RECORD
-from twostream.runs.options import RunOptions
+from twostream.runs.training_options import RunOptions
 
 Options = TypeVar("Options", bound=RunOptions)
 

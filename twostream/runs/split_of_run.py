@@ -5,9 +5,9 @@ from pathlib import Path
 
 from flowcache.cache.store import FlowCache
 from twostream.data.index import VideoIndex, read_index
-from twostream.data.lists import read_class_list, read_hmdb51, read_list
+from twostream.data.split_lists import read_class_list, read_hmdb51, read_list
 from twostream.data.splits import Split, make_split
-from twostream.runs.options import SplitOptions
+from twostream.runs.training_options import SplitOptions
 
 
 def split_cache(cache: FlowCache, options: SplitOptions, seed: int) -> tuple[VideoIndex, Split]:

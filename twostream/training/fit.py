@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from flowcache.atomic import write_csv
 from flowcache.errors import UserError
 from twostream.runs.files import BEST, EPOCHS, LAST
-from twostream.runs.options import TrainerOptions
+from twostream.runs.training_options import TrainerOptions
 from twostream.training.module import Training
 
 Row = Mapping[str, float]

@@ -8,7 +8,7 @@ from called_commands import run, succeed
 
 from twostream.commands.main import main
 from twostream.option_fields import declared
-from twostream.runs.options import PretrainOptions, TrainOptions
+from twostream.runs.training_options import PretrainOptions, TrainOptions
 
 COMMANDS = {
     **main.commands,

@@ -6,8 +6,8 @@ import torch
 
 from flowcache.errors import UserError
 from twostream.runs.files import BEST
-from twostream.runs.options import SplitOptions, TrainOptions
 from twostream.runs.run_json import recorded, start_run
+from twostream.runs.training_options import SplitOptions, TrainOptions
 
 
 def test_a_run_records_its_options_and_versions(finished_runs, options):

@@ -11,7 +11,7 @@ from twostream.data.streams import STREAMS
 from twostream.nets.normalize import Normalized
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, LAST
-from twostream.runs.options import Schedule, SplitOptions, TrainerOptions
+from twostream.runs.training_options import Schedule, SplitOptions, TrainerOptions
 from twostream.training.data import ClipData
 from twostream.training.fit import fit
 from twostream.training.module import Classification, Training

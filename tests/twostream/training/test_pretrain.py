@@ -13,9 +13,9 @@ from twostream.data.clips import ClipReader
 from twostream.nets.layers import ClipSizeError
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, EPOCHS, LAST
-from twostream.runs.options import PretrainOptions, SplitOptions, TrainOptions
 from twostream.runs.run_json import recorded, start_run
 from twostream.runs.split_of_run import split_cache
+from twostream.runs.training_options import PretrainOptions, SplitOptions, TrainOptions
 from twostream.stages import Listener
 
 SMALL = {"patch": 8, "width": 12, "depth": 1, "heads": 2, "mask_ratio": 0.5}

@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from flowcache.cache.store import FlowCache
 from twostream.stages import Listener, train
-from twostream.runs.options import TrainOptions
+from twostream.runs.training_options import TrainOptions
 from twostream.runs.run_json import recorded
 
 if __name__ == "__main__":

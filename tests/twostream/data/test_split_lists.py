@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from twostream.data.index import Item, VideoIndex, VideoIndexError
-from twostream.data.lists import read_class_list, read_hmdb51, read_list
+from twostream.data.split_lists import read_class_list, read_hmdb51, read_list
 
 
 def index_of(*ids, classes=None):

