@@ -201,13 +201,12 @@ def spec_of(
     own = network is not None
     card: Card = OF_NO_PAPER if own else plugins.module(models, options.model).CARD
     clip, usual_length = options.clip, STREAMS[options.stream].length
-    length, crop = card.clip(clip.length, clip.crop, usual_length)
     return Spec(
         stream=options.stream,
         model=options.model,
         options=options.options,
         classes=classes,
-        clip=replace(clip, length=length, crop=crop),
+        clip=card.fill(clip, usual_length),
         recipe=cache.recipe,
         split=split,
         pretraining=pretraining,
@@ -230,7 +229,7 @@ def _learn(
     resume: bool,
     listener: Listener,
     pretraining: bool = False,
-    init: str | None = None,
+    init: str = "none",
     network: Any = None,
 ) -> bool:
     """Divide the videos, build the network and train it: what training and pretraining share.
@@ -257,12 +256,13 @@ def _learn(
     )
     lightning.seed_everything(options.seed, verbose=False)
     model = spec.build(network)
-    if init and not resume:
+    if init != "none" and not resume:
         _refuse_leakage(init, index, split)
         for note in _load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{options.model}, {parameters:,} parameters, {schedule.epochs} epochs")
+    epochs = schedule.epochs_for(len(split.train))
+    say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
     data = ClipData(
         cache,
         index.select(split.train),
@@ -273,6 +273,8 @@ def _learn(
         batch_size=schedule.batch_size,
         workers=options.jobs,
         first_epoch=first_epoch_after(folder / files.LAST) if resume else 0,
+        repeats=schedule.clips_an_epoch,
+        segments=schedule.segments,
     )
     trainer = fit(
         Training(
@@ -284,10 +286,12 @@ def _learn(
         ),
         data,
         folder,
-        epochs=schedule.epochs,
+        epochs=epochs,
+        ema=schedule.ema,
+        patience=schedule.patience,
         validated=bool(split.validation),
         resume=resume,
-        on_epoch=lambda row: listener.on_epoch(row, schedule.epochs),
+        on_epoch=lambda row: listener.on_epoch(row, epochs),
         progress_bar=listener.progress_bar,
         options=options.trainer,
     )
@@ -302,12 +306,22 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
 
 
 def _load_weights(model: Normalized, weights: str) -> list[str]:
+    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
     network: Any = model.network
-    if weights != "published":
+    published = getattr(network, "published", None)
+    if weights == "auto":
+        if published is None or not getattr(network, "offline", False):
+            return ["at random: no package has published ones of this model"]
+        try:
+            state = published()
+        except UserError as error:
+            return [f"at random: {error}"]
+        return ["published ones", *load_published(network, state)]
+    if weights != "pretrained":
         return load_published(network, read_state(weights))
-    if not getattr(network, "published", None):
+    if not published:
         raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(network.published))
+    return load_published(network, fetch(published))
 
 
 def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:

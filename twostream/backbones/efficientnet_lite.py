@@ -41,6 +41,7 @@ class EfficientNetLite(nn.Module):
     first_layer = "_conv_stem"
     head = "_fc"
     prefix = ""
+    offline = True
 
     def __init__(
         self, variant: str, channels: int, classes: int | None, dropout: float, drop_path: float
@@ -181,9 +182,6 @@ def _initialise(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            nn.init.uniform_(module.weight, -(limit := module.out_features**-0.5), limit)
-            nn.init.zeros_(module.bias)
 
 
 def create(

@@ -1,4 +1,4 @@
-"""The two streams as values: what differs between appearance and motion stands here and only here."""
+"""The streams as values: what differs between appearance and motion stands here and only here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ class Stream:
     read: an entry's frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
+    has_colour: values are red, green and blue from 0 to 255.
     scale: value of one integer step of each channel, given the recipe.
     unit_scale: the same for what is in the stream's own units, gray levels or pixels.
     shift: what is added after the scaling.
@@ -36,6 +37,7 @@ class Stream:
     read: Read
     mirror: tuple[int, ...]
     is_displacement: bool
+    has_colour: bool
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
     shift: tuple[float, ...]
@@ -46,12 +48,24 @@ def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
     return np.moveaxis(entry.rgb[indices], 3, 1)
 
 
+def _read_difference(entry: Entry, indices: Sequence[int]) -> Integers:
+    numbers = sorted({*indices, *(index + 1 for index in indices)})
+    place = {number: position for position, number in enumerate(numbers)}
+    frames = entry.rgb[numbers].astype(np.int16)
+    first, second = ([place[index + step] for index in indices] for step in (0, 1))
+    return np.moveaxis(frames[second] - frames[first], 3, 1)
+
+
 def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
     return entry.codes[indices]
 
 
 def _frames(item: Item) -> int:
     return item.frames
+
+
+def _pairs(item: Item) -> int:
+    return item.frames - 1
 
 
 def _fields(item: Item) -> int:
@@ -79,6 +93,7 @@ SPATIAL = Stream(
     read=_read_rgb,
     mirror=(1, 1, 1),
     is_displacement=False,
+    has_colour=True,
     scale=_rgb_scale,
     unit_scale=_RGB_SCALE,
     shift=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
@@ -92,9 +107,26 @@ TEMPORAL = Stream(
     read=_read_flow,
     mirror=(-1, 1),
     is_displacement=True,
+    has_colour=False,
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
     shift=(0.0, 0.0),
 )
 
-STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL)}
+# Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
+# "Temporal Segment Networks", section 3.2).
+DIFFERENCE = Stream(
+    name="difference",
+    channels=3,
+    length=5,
+    available=_pairs,
+    read=_read_difference,
+    mirror=(1, 1, 1),
+    is_displacement=False,
+    has_colour=False,
+    scale=_rgb_scale,
+    unit_scale=_RGB_SCALE,
+    shift=(0.0, 0.0, 0.0),
+)
+
+STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}

@@ -93,6 +93,7 @@ class OverBackbone(nn.Module):
         self.prefix = f"backbone.{backbone.prefix}"
         self.unused = tuple(f"backbone.{name}" for name in backbone.unused)
         self.published = getattr(backbone, "published", None)
+        self.offline = getattr(backbone, "offline", False)
 
 
 class Stacked(OverBackbone):
