@@ -19,8 +19,8 @@ class Normalized(nn.Module):
 
     def __init__(self, network: nn.Module, scale: Sequence[float], shift: Sequence[float]) -> None:
         super().__init__()
-        # Channels innermost in memory: on a processor an EfficientNet trains in four fifths of the time and
-        # answers in two fifths.
+        # Channels innermost in memory: on a processor an EfficientNet trains in four fifths of the time
+        # and answers in two fifths.
         for kernel in network.parameters():
             if kernel.ndim == 4:
                 kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
