@@ -18,7 +18,7 @@ from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
-from twostream.nets.pretrained import fetch, load_published, read_state
+from twostream.nets.pretrained import fetch, load_published, pretrained_of, read_state
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
 from twostream.runs import files
@@ -305,9 +305,10 @@ def _load_weights(model: Normalized, weights: str) -> list[str]:
     network: Any = model.network
     if weights != "published":
         return load_published(network, read_state(weights))
-    if not getattr(network, "published", None):
+    published = pretrained_of(network).published
+    if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(network.published))
+    return load_published(network, fetch(published))
 
 
 def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:

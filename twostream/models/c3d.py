@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, ICCV",
@@ -28,8 +29,7 @@ CARD = Card(
 class C3D(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any T, H and W."""
 
-    first_layer = "conv1"
-    head = "fc8"
+    pretrained = Pretrained(first_layer="conv1", head="fc8")
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",
@@ -117,8 +118,7 @@ class Logits(nn.Module):
 class I3D(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any T, H and W."""
 
-    first_layer = "Conv3d_1a_7x7.conv3d"
-    head = "logits.conv3d"
+    pretrained = Pretrained(first_layer="Conv3d_1a_7x7.conv3d", head="logits.conv3d")
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",
@@ -152,10 +153,6 @@ class Positions(nn.Module):
 class MViT(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any size."""
 
-    first_layer = "conv_proj"
-    head = "fc"
-    published = "https://download.pytorch.org/models/mvit_v1_b-dbeb1030.pth"
-
     def __init__(
         self,
         channels: int,
@@ -200,7 +197,17 @@ class MViT(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How torchvision's weights fit."""
+        return Pretrained(
+            first_layer="conv_proj",
+            head="fc",
+            translate=self._translate,
+            published="https://download.pytorch.org/models/mvit_v1_b-dbeb1030.pth",
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state of torchvision under this network's names, with positions for its length and size."""
         named = {name.replace("head.1.", "fc."): value for name, value in state.items()}
         frames, height, width = self._grid

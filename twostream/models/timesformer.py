@@ -27,6 +27,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",
@@ -94,9 +95,6 @@ class TimeSformer(nn.Module):
     clip of another size sees them interpolated.
     """
 
-    first_layer = "patch_embed.proj"
-    head = "fc"
-
     def __init__(
         self,
         channels: int,
@@ -113,8 +111,6 @@ class TimeSformer(nn.Module):
     ) -> None:
         super().__init__()
         self._grid = grid
-        # Published weights of pictures have no say in these, and some no classes.
-        self.fresh = ("fc.", *(f"blocks.{i}.temporal_fc." for i in range(depth)))
         self.patch_embed = PatchEmbed(channels, width, patch)
         self.cls_token = learned(1, width)
         self.pos_embed = learned(1 + grid * grid, width)
@@ -143,7 +139,18 @@ class TimeSformer(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How the authors' weights and a 2-D ViT's fit."""
+        return Pretrained(
+            first_layer="patch_embed.proj",
+            head="fc",
+            # Weights of pictures have no say in these, and some no classes.
+            fresh=("fc.", *(f"blocks.{i}.temporal_fc." for i in range(len(self.blocks)))),
+            translate=self._translate,
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint, or a 2-D ViT's, in this network's names and grid.
 
         From a 2-D ViT attention in time starts as a copy of that in space, and time has no positions.

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from flowcache import plugins
+from flowcache.errors import UserError
 from twostream import backbones, models
 from twostream.nets.pretrained import (
+    Pretrained,
     WeightsError,
     convert_first_layer,
     fetch,
@@ -176,6 +178,28 @@ def test_counters_that_old_files_lack_are_no_reason_to_refuse():
     assert len(old) < len(state)
     load_published(network, old)
     assert torch.equal(network.backbone.fc.weight, state["fc.weight"])
+
+
+def test_a_network_that_says_nothing_of_weights_is_told_what_to_say():
+    with pytest.raises(UserError, match=r"Linear .*`pretrained`.*Pretrained") as caught:
+        load_published(torch.nn.Linear(2, 2), {"weight": torch.zeros(2, 2)})
+    assert caught.value.parameter == "init"
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_of_a_network_is_said_of_a_larger_one_that_has_it():
+    inner = Pretrained(
+        first_layer="conv", head="last", prefix="net.", fresh=("a",), unused=("b", "c")
+    )
+    outer = inner.under("x.", fresh=("d",))
+    assert outer == Pretrained(
+        first_layer="x.conv",
+        head="x.last",
+        prefix="x.net.",
+        fresh=("x.a", "d"),
+        unused=("x.b", "x.c"),
+    )
+    assert inner.under("x.", head="own").head == "own"
 
 
 def test_a_wrong_file_is_refused_even_where_all_of_it_could_be_left_out():
