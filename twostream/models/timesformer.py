@@ -4,6 +4,9 @@ Understanding?", ICML 2021, section 3, with divided attention (equations 8 and 9
 A Vision Transformer sees the patches of all frames. In each layer a patch first looks at the patches
 of its own place in the other frames, then at those of its own frame. One class token is the clip's: it
 is in every frame's attention, and takes the mean of what it finds there.
+
+The authors' weights expect a mean of 0.45 and a deviation of 0.225 (`DATA.MEAN` and `DATA.STD` of their
+`timesformer/config/defaults.py`); timm's of pictures were trained with 0.5 and 0.5.
 """
 
 from collections.abc import Mapping
@@ -148,6 +151,8 @@ class TimeSformer(nn.Module):
             # Weights of pictures have no say in these, and some no classes.
             fresh=("fc.", *(f"blocks.{i}.temporal_fc." for i in range(len(self.blocks)))),
             translate=self._translate,
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
         )
 
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

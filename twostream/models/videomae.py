@@ -3,7 +3,8 @@ Self-Supervised Video Pre-Training", NeurIPS 2022, section 3.
 
 A Vision Transformer over tubelets, patches of two frames, all of which look at one another. It is first
 trained without labels: of a clip only a tenth of the patches is shown to it, the same at all times, and a
-small decoder has to say what the others look like. `VideoMAE` classifies, `Pretrainer` trains so.
+small decoder has to say what the others look like. `VideoMAE` classifies, `Pretrainer` trains so. The
+authors' weights expect ImageNet's mean and deviation (their `datasets.py`).
 """
 
 from collections.abc import Mapping

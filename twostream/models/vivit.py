@@ -7,7 +7,8 @@ The clip is cut into tubelets, patches of two frames. Two ways of attention over
   temporal encoder of a few layers sees those.
 
 From a 2-D ViT the tubelets begin with its patches in their central frame and zero elsewhere (section
-3.4, "central frame initialisation").
+3.4, "central frame initialisation"). timm's ViTs of that size expect a mean and a deviation of 0.5
+(`vit_base_patch16_224` in its `vision_transformer.py`), which brings RGB to −1 … 1.
 """
 
 from collections.abc import Mapping
@@ -90,6 +91,8 @@ class Joint(nn.Module):
             head="fc",
             fresh=("fc.",),  # weights without classes have no last layer
             translate=self._translate,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
         )
 
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -167,6 +170,8 @@ class Factorised(nn.Module):
             # It has no encoder of time, and one that was trained without classes no last layer.
             fresh=("time_", "fc."),
             translate=self._translate,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
         )
 
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

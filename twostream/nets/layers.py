@@ -255,7 +255,8 @@ class VideoResNet(nn.Module):
     """A ResNet-18 in time (Tran et al. 2018, table 1): (B, T, C, H, W) → logits (B, K), any size.
 
     stem: (B, C, T, H, W) → 64 channels at half the side; its part 0 is a convolution.
-    blocks: what makes the two blocks of each of the four groups. Names are torchvision's.
+    blocks: what makes the two blocks of each of the four groups. Names are torchvision's, and so are the
+    mean and the deviation of Kinetics-400 that its weights expect (`transforms` of `R3D_18_Weights`).
     """
 
     def __init__(
@@ -268,7 +269,13 @@ class VideoResNet(nn.Module):
         published: str,
     ) -> None:
         super().__init__()
-        self.pretrained = Pretrained(first_layer="stem.0", head="fc", published=published)
+        self.pretrained = Pretrained(
+            first_layer="stem.0",
+            head="fc",
+            published=published,
+            mean=(0.43216, 0.394666, 0.37645),
+            std=(0.22803, 0.22145, 0.216989),
+        )
         self.stem = stem
         first, second, third, fourth = blocks
         self.layer1 = nn.Sequential(first(64, 64, 1), first(64, 64, 1))

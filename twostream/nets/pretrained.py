@@ -14,6 +14,15 @@ from flowcache.errors import UserError
 
 State = Mapping[str, Tensor]
 """The tensors of a network by their names."""
+Colour = tuple[float, float, float]
+"""A value of each of red, green and blue, where black is 0 and white is 1."""
+
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+"""Of the pictures of ImageNet, as all of torchvision's 2-D networks were trained."""
+
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
+"""Their deviation."""
+
 # Before the names in checkpoints of ours, and of programs that train on several devices.
 _WRAPPERS = ("model.network.", "module.")
 
@@ -47,6 +56,12 @@ class Pretrained:
     published: str | Callable[[], State] | None = None
     """Where the weights lie: an address, or a function that fetches them. None: nobody has any."""
 
+    mean: Colour = IMAGENET_MEAN
+    """What the weights expect to be subtracted from RGB, where it is."""
+
+    std: Colour = IMAGENET_STD
+    """What they then expect it to be divided by."""
+
     def under(self, prefix: str, *, head: str = "", fresh: tuple[str, ...] = ()) -> Self:
         """The same for a network that has this one under `prefix`.
 
@@ -73,6 +88,14 @@ def pretrained_of(network: Any) -> Pretrained:
             "init",
         )
     return told
+
+
+def mean_and_std(network: Any) -> tuple[Colour, Colour]:
+    """What a network expects of RGB: (value − mean) / std; ImageNet's where it does not say."""
+    told = getattr(network, "pretrained", None)
+    if isinstance(told, Pretrained):
+        return told.mean, told.std
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def load_published(network: Any, state: State) -> list[str]:
