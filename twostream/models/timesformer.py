@@ -160,7 +160,7 @@ class TimeSformer(nn.Module):
 
         From a 2-D ViT attention in time starts as a copy of that in space, and time has no positions.
         """
-        named = own_names(state, "model.")
+        named = own_names(state)
         if not any(".temporal_attn." in name for name in named):
             for of_space, of_time in (
                 (".norm1.", ".temporal_norm1."),

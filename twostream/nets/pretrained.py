@@ -5,9 +5,11 @@ A network says by its attribute `pretrained`, a `Pretrained`, how they fit it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from flowcache.errors import UserError
@@ -23,8 +25,10 @@ IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
 IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 """Their deviation."""
 
-# Before the names in checkpoints of ours, and of programs that train on several devices.
-_WRAPPERS = ("model.network.", "module.")
+# Before all names where a network was saved as a part of another module, as trainers have it.
+_WRAPPERS = ("model.", "module.", "backbone.")
+# Before the network's names in a checkpoint of ours, which also has its normalisation.
+_OURS = "model.network."
 
 
 class WeightsError(UserError):
@@ -154,11 +158,7 @@ def _in_own_names(
     told: Pretrained, own: State, state: State
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The state under the network's own names, without what it has no use for."""
-    named = dict(state)
-    for wrapper in _WRAPPERS:
-        if any(name.startswith(wrapper) for name in named):
-            length = len(wrapper)
-            named = {n[length:]: v for n, v in named.items() if n.startswith(wrapper)}
+    named = _unwrapped(own, state)
     if {n: v.shape for n, v in named.items()} != {n: v.shape for n, v in own.items()}:
         if told.translate:
             named = told.translate(named)
@@ -168,6 +168,20 @@ def _in_own_names(
     left_out = [n for n in named if n not in own and n.startswith(told.unused)]
     notes = [f"{_short(left_out)}: left out, no part of this network"] if left_out else []
     return {n: v for n, v in named.items() if n not in left_out}, notes
+
+
+def _unwrapped(own: State, state: State) -> dict[str, Tensor]:
+    """The state without what stands before all of its names and before none of the network's own."""
+    ours = any(name.startswith(_OURS) for name in state)
+    named = {n.removeprefix(_OURS): v for n, v in state.items() if n.startswith(_OURS) or not ours}
+
+    def stands_before_all(wrapper: str) -> bool:
+        inside = any(name.startswith(wrapper) for name in own)
+        return not inside and all(name.startswith(wrapper) for name in named)
+
+    while named and (wrapper := next(filter(stands_before_all, _WRAPPERS), "")):
+        named = {name.removeprefix(wrapper): value for name, value in named.items()}
+    return named
 
 
 def _short(names: list[str]) -> str:
@@ -192,11 +206,14 @@ def inflate(weight: Tensor, length: int) -> Tensor:
 
 
 def read_state(path: str) -> dict[str, Tensor]:
-    """A state dict from a file; WeightsError where it is none. Nothing in the file is executed.
+    """A state dict from a file, which is PyTorch's or ends in `.safetensors`. Nothing in it is executed.
 
-    It may also lie in the file under `state_dict`, `model_state`, `model` or `module`.
+    It may also lie in PyTorch's file under `state_dict`, `model_state`, `model` or `module`. Raises
+    WeightsError where there is no such file, or no state dict in it.
     """
     try:
+        if Path(path).suffix == ".safetensors":
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: name a file of weights", "init") from None
@@ -207,7 +224,9 @@ def read_state(path: str) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
             break
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(
             f"{path} holds no state dict: save one with torch.save(net.state_dict(), …)"
         )
