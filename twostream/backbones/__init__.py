@@ -5,7 +5,7 @@
 - `forward`: logits (B, K); with classes=0 the features (B, width) before the last layer.
 - `maps(x)`: the last map of each resolution, finest first. With classes=None nothing lies behind them.
 - `width`: how many features. `map_widths`: channels of each map.
-- `first_layer`, `head`, `prefix`, `unused`, `published`: see `twostream.nets.pretrained`.
+- `pretrained`: how published weights fit; a `twostream.nets.pretrained.Pretrained`.
 """
 
 import re

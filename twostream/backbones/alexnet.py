@@ -7,6 +7,7 @@ shapes of the parameters are torchvision's.
 from torch import Tensor, nn
 
 from twostream.nets.layers import fully_connected, require_side
+from twostream.nets.pretrained import Pretrained
 
 _SMALLEST = 63  # below, nothing is left for the last pooling
 
@@ -14,10 +15,6 @@ _SMALLEST = 63  # below, nothing is left for the last pooling
 class AlexNet(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, 4096)."""
 
-    first_layer = "features.0"
-    head = "classifier.6"
-    prefix = ""
-    published = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
     width = 4096
     map_widths = (64, 192, 256)
 
@@ -42,7 +39,12 @@ class AlexNet(nn.Module):
         self.classifier = fully_connected(
             256 * 6 * 6, (4096, 4096), classes, dropout, dropout_first=True
         )
-        self.unused = () if classes else ("classifier",) if classes is None else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer="features.0",
+            head="classifier.6",
+            unused=() if classes else ("classifier",) if classes is None else ("classifier.6",),
+            published="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        )
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps at 1/4, 1/8 and 1/16 of the side, before their pooling."""

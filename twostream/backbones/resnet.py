@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from twostream.nets.layers import init_convolutions
+from twostream.nets.pretrained import Pretrained
 
 _LAYERS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
 _PUBLISHED = {
@@ -21,13 +22,8 @@ _PUBLISHED = {
 class ResNet(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, 512 or 2048)."""
 
-    first_layer = "conv1"
-    head = "fc"
-    prefix = ""
-
     def __init__(self, variant: str, channels: int, classes: int | None, dropout: float) -> None:
         super().__init__()
-        self.published = _PUBLISHED[variant]
         block = _Bottleneck if variant == "50" else _Basic
         self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -43,7 +39,12 @@ class ResNet(nn.Module):
         self.map_widths = (64 * e, 128 * e, 256 * e, 512 * e)
         self.dropout = nn.Dropout(dropout if classes else 0)
         self.fc = nn.Linear(self.width, classes) if classes else nn.Identity()
-        self.unused = () if classes else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer="conv1",
+            head="fc",
+            unused=() if classes else ("fc",),
+            published=_PUBLISHED[variant],
+        )
         init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:

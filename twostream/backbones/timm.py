@@ -1,18 +1,18 @@
 """Any network of the timm library: Wightman, "PyTorch Image Models", 2019. Needs `twostream[timm]`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from flowcache.errors import UserError
 from twostream.nets.layers import ClipSizeError
+from twostream.nets.pretrained import Pretrained
 
 
 class Timm(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, width)."""
-
-    prefix = "model."
 
     def __init__(self, variant: str, channels: int, classes: int | None, dropout: float) -> None:
         super().__init__()
@@ -26,22 +26,20 @@ class Timm(nn.Module):
         )
         self._variant = variant
         known = self.model.pretrained_cfg
-        self.first_layer = f"model.{known['first_conv']}"
-        self.head = f"model.{known['classifier']}"
-        self.unused = () if classes else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer=known["first_conv"],
+            head=known["classifier"],
+            unused=() if classes else (known["classifier"],),
+            published=partial(_published, variant),
+            mean=known["mean"],
+            std=known["std"],
+        ).under("model.")
         self.width = self.model.head_hidden_size
 
     @property
     def map_widths(self) -> tuple[int, ...]:
         """Channels of each map."""
         return tuple(info["num_chs"] for info in self.model.feature_info)
-
-    def published(self) -> Mapping[str, Tensor]:
-        """Fetch the pretrained weights that timm names for this network."""
-        state: Mapping[str, Tensor] = (
-            _library().create_model(self._variant, pretrained=True).state_dict()
-        )
-        return state
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The last map of each resolution."""
@@ -55,6 +53,12 @@ class Timm(nn.Module):
         except AssertionError as error:  # networks for pictures of one size say so in this way
             raise ClipSizeError(f"timm/{self._variant}: {error}", "crop") from None
         return out
+
+
+def _published(variant: str) -> Mapping[str, Tensor]:
+    """Fetch the pretrained weights that timm names for this network."""
+    state: Mapping[str, Tensor] = _library().create_model(variant, pretrained=True).state_dict()
+    return state
 
 
 def _library() -> Any:

@@ -2,16 +2,14 @@
 
 from torch import Tensor, nn
 
+from twostream.nets.pretrained import Pretrained
+
 
 class Tiny(nn.Module):
     """Four 3×3 convolutions, each followed by normalisation, ReLU and 2×2 pooling, then an average.
 
     (B, C, H, W) → logits (B, K), or features (B, 4 × width).
     """
-
-    first_layer = "features.0"
-    head = "fc"
-    prefix = ""
 
     def __init__(self, channels: int, classes: int | None, width: int, dropout: float) -> None:
         super().__init__()
@@ -30,7 +28,11 @@ class Tiny(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout if classes else 0)
         self.fc = nn.Linear(channels, classes) if classes else nn.Identity()
-        self.unused = () if classes else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer="features.0",
+            head="fc",
+            unused=() if classes else ("fc",),
+        )
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps at 1/2, 1/4, 1/8 and 1/16 of the side."""

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from twostream.nets.layers import fully_connected, init_convolutions, require_side
+from twostream.nets.pretrained import Pretrained
 
 _WIDTHS = (64, 128, 256, 512, 512)
 # How many convolutions stand before each pooling (table 1).
@@ -21,15 +22,11 @@ _PUBLISHED = {
 class VGG(nn.Module):
     """(B, C, H, W) → logits (B, K), or features (B, 4096)."""
 
-    first_layer = "features.0"
-    head = "classifier.6"
-    prefix = ""
     width = 4096
     map_widths = _WIDTHS
 
     def __init__(self, variant: str, channels: int, classes: int | None, dropout: float) -> None:
         super().__init__()
-        self.published = _PUBLISHED[variant]
         layers: list[nn.Module] = []
         self._pools = []
         for width, convolutions in zip(_WIDTHS, _CONVOLUTIONS[variant], strict=True):
@@ -41,7 +38,12 @@ class VGG(nn.Module):
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
         self.classifier = fully_connected(512 * 7 * 7, (4096, 4096), classes, dropout)
-        self.unused = () if classes else ("classifier",) if classes is None else (self.head,)
+        self.pretrained = Pretrained(
+            first_layer="features.0",
+            head="classifier.6",
+            unused=() if classes else ("classifier",) if classes is None else ("classifier.6",),
+            published=_PUBLISHED[variant],
+        )
         init_convolutions(self)
 
     def maps(self, x: Tensor) -> list[Tensor]:

@@ -101,7 +101,7 @@ class ClipReader:
             return view
 
         change = None
-        if colours is not None and stream.has_colour:
+        if colours is not None and stream.is_colour:
             change = ColourJitter.drawn(spec.colour, colours)
         return join([self.read(item, indices, choose, change) for indices in starts])
 

@@ -24,10 +24,10 @@ class Stream:
     read: an entry's frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
-    has_colour: values are red, green and blue from 0 to 255.
+    is_colour: values are red, green and blue between 0 and 1, which a network wants normalised by its own
+        mean and deviation; see `twostream.nets.pretrained`.
     scale: value of one integer step of each channel, given the recipe.
-    unit_scale: the same for what is in the stream's own units, gray levels or pixels.
-    shift: what is added after the scaling.
+    unit_scale: the same for what is in the units of `Clips`, gray levels or pixels.
     """
 
     name: str
@@ -37,10 +37,9 @@ class Stream:
     read: Read
     mirror: tuple[int, ...]
     is_displacement: bool
-    has_colour: bool
+    is_colour: bool
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
-    shift: tuple[float, ...]
 
 
 # Named functions, because a stream is pickled into loading processes.
@@ -80,10 +79,13 @@ def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
     return recipe.quantizer_step, recipe.quantizer_step
 
 
-# The channel statistics of ImageNet, which published weights expect (values in 0..1).
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
-_RGB_SCALE = tuple(1 / (255 * std) for std in _STD)
+def _difference_scale(_: Recipe) -> tuple[float, ...]:
+    return _DIFFERENCE_SCALE
+
+
+_RGB_SCALE = (1 / 255, 1 / 255, 1 / 255)
+# As large as frames are for a network that wants them divided by their deviation of about 0.225.
+_DIFFERENCE_SCALE = tuple(scale / 0.225 for scale in _RGB_SCALE)
 
 SPATIAL = Stream(
     name="spatial",
@@ -93,10 +95,9 @@ SPATIAL = Stream(
     read=_read_rgb,
     mirror=(1, 1, 1),
     is_displacement=False,
-    has_colour=True,
+    is_colour=True,
     scale=_rgb_scale,
     unit_scale=_RGB_SCALE,
-    shift=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
 )
 
 TEMPORAL = Stream(
@@ -107,10 +108,9 @@ TEMPORAL = Stream(
     read=_read_flow,
     mirror=(-1, 1),
     is_displacement=True,
-    has_colour=False,
+    is_colour=False,
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
-    shift=(0.0, 0.0),
 )
 
 # Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
@@ -123,10 +123,9 @@ DIFFERENCE = Stream(
     read=_read_difference,
     mirror=(1, 1, 1),
     is_displacement=False,
-    has_colour=False,
-    scale=_rgb_scale,
-    unit_scale=_RGB_SCALE,
-    shift=(0.0, 0.0, 0.0),
+    is_colour=False,
+    scale=_difference_scale,
+    unit_scale=_DIFFERENCE_SCALE,
 )
 
 STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}

@@ -1,8 +1,12 @@
 """C3D: Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks", ICCV 2015.
 
 Section 3.3: eight 3×3×3 convolutions, five poolings, three fully connected layers. Names and shapes of
-the parameters are those of the public conversions of the authors' Sports-1M weights to PyTorch; those
-were trained with frames of 0 to 255, blue first, less the set's mean clip.
+the parameters are those of the public conversions of the authors' Sports-1M weights to PyTorch
+(DavideA/c3d-pytorch). Those were trained with gray levels of 0 to 255 less the set's mean clip, the
+authors' `sport1m_train16_128_mean.binaryproto`; over time and place its mean is 101.41 of red, 97.66 of
+green and 90.25 of blue, which ports round to 102, 98 and 90. They also expect blue first: before such a
+file is given, its `conv1.weight` has to be reversed along its input channels,
+`state["conv1.weight"].flip(1)`.
 
 The paper's clips are 16×112×112. Here the poolings keep what is left over at the end of an odd length, so
 one frame is enough, and a pooling before the first fully connected layer brings any other size to the
@@ -15,6 +19,7 @@ from torch.nn import functional
 
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, ICCV",
@@ -28,8 +33,12 @@ CARD = Card(
 class C3D(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any T, H and W."""
 
-    first_layer = "conv1"
-    head = "fc8"
+    pretrained = Pretrained(
+        first_layer="conv1",
+        head="fc8",
+        mean=(101.41 / 255, 97.66 / 255, 90.25 / 255),
+        std=(1 / 255, 1 / 255, 1 / 255),
+    )
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -55,6 +64,10 @@ class C3D(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if channels == 3:
+            # RGB comes in gray levels, which are about 58 wide, and kernels are drawn for a width of 1.
+            with torch.no_grad():
+                self.conv1.weight /= 58
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""

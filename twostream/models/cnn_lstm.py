@@ -21,12 +21,10 @@ CARD = Card(
 class CNNLSTM(OverBackbone):
     """(B, T, C, H, W) → logits (B, K), for any T."""
 
-    fresh = ("lstm", "fc")
-
     def __init__(
         self, backbone: nn.Module, hidden: int, layers: int, classes: int, dropout: float
     ) -> None:
-        super().__init__(backbone, head="fc")
+        super().__init__(backbone, head="fc", fresh=("lstm", "fc"))
         self.lstm = nn.LSTM(self.backbone.width, hidden, layers, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden, classes)

@@ -51,12 +51,10 @@ class ConvGRU(nn.Module):
 class GRURCN(OverBackbone):
     """(B, T, C, H, W) → logits (B, K), for any T."""
 
-    fresh = ("levels", "fc")
-
     def __init__(
         self, backbone: nn.Module, at: Sequence[int], hidden: int, classes: int, dropout: float
     ) -> None:
-        super().__init__(backbone, head="fc")
+        super().__init__(backbone, head="fc", fresh=("levels", "fc"))
         self._at = tuple(at)
         widths = self.backbone.map_widths
         self.levels = nn.ModuleList(ConvGRU(widths[i], hidden) for i in self._at)

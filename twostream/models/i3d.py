@@ -2,7 +2,7 @@
 
 CVPR 2017, figure 3: Inception-v1 with batch normalisation, its kernels and poolings inflated to cubes.
 Names and shapes of the parameters are those of the public conversions of the authors' Kinetics weights to
-PyTorch, which were trained with frames and flow brought to −1 … 1.
+PyTorch, which were trained with frames and flow brought to −1 … 1 (the authors' `kinetics-i3d`, README).
 
 The paper's clips are 64×224×224, of which 8×7×7 is left before the last pooling. The paper pools 2×7×7 of
 that and averages the logits over the remaining time. Here the pooling is as large as the picture that is
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Carreira & Zisserman, Quo Vadis, Action Recognition?, CVPR",
@@ -117,8 +118,12 @@ class Logits(nn.Module):
 class I3D(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any T, H and W."""
 
-    first_layer = "Conv3d_1a_7x7.conv3d"
-    head = "logits.conv3d"
+    pretrained = Pretrained(
+        first_layer="Conv3d_1a_7x7.conv3d",
+        head="logits.conv3d",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    )
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()

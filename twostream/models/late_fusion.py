@@ -25,12 +25,10 @@ class Concatenated(OverBackbone):
     (B, T, C, H, W) → logits (B, K), for one T.
     """
 
-    fresh = ("fusion",)
-
     def __init__(
         self, backbone: nn.Module, length: int, hidden: int, classes: int, dropout: float
     ) -> None:
-        super().__init__(backbone, head="fusion.3")
+        super().__init__(backbone, head="fusion.3", fresh=("fusion",))
         self.fusion = fully_connected(length * self.backbone.width, (hidden,), classes, dropout)
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -46,10 +44,8 @@ class Pooled(OverBackbone):
     (B, T, C, H, W) → logits (B, K), for any T.
     """
 
-    fresh = ("fc",)
-
     def __init__(self, backbone: nn.Module, classes: int, dropout: float) -> None:
-        super().__init__(backbone, head="fc")
+        super().__init__(backbone, head="fc", fresh=("fc",))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.backbone.width, classes)
 

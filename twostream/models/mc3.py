@@ -2,8 +2,7 @@
 
 Section 3.4, mixed convolutions: a ResNet-18 that sees motion only at the start. The stem and the first
 group are 3-D; the later groups look at each frame by itself and keep the length of time. Names and shapes
-of the parameters are torchvision's. Its weights were trained on Kinetics-400 with frames normalised by
-that set's own mean and deviation, about (0.432, 0.395, 0.376) and (0.228, 0.221, 0.217).
+of the parameters are torchvision's.
 """
 
 from functools import partial

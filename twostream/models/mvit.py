@@ -3,7 +3,8 @@
 Four scales of a transformer: from one to the next the tokens become fewer in space and twice as wide.
 Attention itself makes them so: it pools its queries. Its keys and values are pooled everywhere, the more
 the finer the scale. Names and shapes of the parameters are torchvision's (mvit_v1_b), but for the last
-layer, which is `fc` as in the other models here.
+layer, which is `fc` as in the other models here. Its weights expect a mean of 0.45 and a deviation
+of 0.225 (`transforms` of `MViT_V1_B_Weights`).
 """
 
 import math
@@ -26,6 +27,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",
@@ -152,10 +154,6 @@ class Positions(nn.Module):
 class MViT(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any size."""
 
-    first_layer = "conv_proj"
-    head = "fc"
-    published = "https://download.pytorch.org/models/mvit_v1_b-dbeb1030.pth"
-
     def __init__(
         self,
         channels: int,
@@ -200,7 +198,19 @@ class MViT(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How torchvision's weights fit."""
+        return Pretrained(
+            first_layer="conv_proj",
+            head="fc",
+            translate=self._translate,
+            published="https://download.pytorch.org/models/mvit_v1_b-dbeb1030.pth",
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state of torchvision under this network's names, with positions for its length and size."""
         named = {name.replace("head.1.", "fc."): value for name, value in state.items()}
         frames, height, width = self._grid

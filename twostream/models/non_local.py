@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from twostream.nets.layers import check_share, conv3d, init_convolutions, shortcut3d
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Wang et al., Non-local Neural Networks, CVPR",
@@ -105,15 +106,16 @@ def _group(
 class NonLocalResNet(nn.Module):
     """(B, T, C, H, W) → logits (B, K), for any T, H and W."""
 
-    first_layer = "conv1"
-    head = "fc"
-    fresh = tuple(f"layer{number}.non_local" for number in (1, 2, 3, 4))
-
     def __init__(
         self, depth: str, at: frozenset[str], channels: int, classes: int, dropout: float
     ) -> None:
         super().__init__()
-        self.published = _PUBLISHED[depth]
+        self.pretrained = Pretrained(
+            first_layer="conv1",
+            head="fc",
+            fresh=tuple(f"layer{number}.non_local" for number in (1, 2, 3, 4)),
+            published=_PUBLISHED[depth],
+        )
         blocks = _BLOCKS[depth]
         self.conv1 = conv3d(channels, 64, (5, 7, 7), (1, 2, 2))
         self.bn1 = nn.BatchNorm3d(64)

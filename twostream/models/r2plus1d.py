@@ -1,9 +1,7 @@
 """R(2+1)D: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
 
 Section 3.5: R3D with every 3×3×3 convolution split into one in space and one in time, and a ReLU between
-them. Names and shapes of the parameters are torchvision's. Its weights were trained on Kinetics-400 with
-frames normalised by that set's own mean and deviation, about (0.432, 0.395, 0.376) and
-(0.228, 0.221, 0.217).
+them. Names and shapes of the parameters are torchvision's.
 """
 
 from torch import nn

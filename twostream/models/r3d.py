@@ -1,8 +1,7 @@
 """R3D: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
 
 Section 3.3: a ResNet-18 whose kernels are 3×3×3 and whose strides shrink time as well. Names and shapes
-of the parameters are torchvision's. Its weights were trained on Kinetics-400 with frames normalised by
-that set's own mean and deviation, about (0.432, 0.395, 0.376) and (0.228, 0.221, 0.217).
+of the parameters are torchvision's.
 """
 
 from twostream.nets.layers import VideoResNet, check_share, plain_block, plain_stem

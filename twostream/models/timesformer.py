@@ -4,6 +4,9 @@ Understanding?", ICML 2021, section 3, with divided attention (equations 8 and 9
 A Vision Transformer sees the patches of all frames. In each layer a patch first looks at the patches
 of its own place in the other frames, then at those of its own frame. One class token is the clip's: it
 is in every frame's attention, and takes the mean of what it finds there.
+
+The authors' weights expect a mean of 0.45 and a deviation of 0.225 (`DATA.MEAN` and `DATA.STD` of their
+`timesformer/config/defaults.py`); timm's of pictures were trained with 0.5 and 0.5.
 """
 
 from collections.abc import Mapping
@@ -27,6 +30,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",
@@ -94,9 +98,6 @@ class TimeSformer(nn.Module):
     clip of another size sees them interpolated.
     """
 
-    first_layer = "patch_embed.proj"
-    head = "fc"
-
     def __init__(
         self,
         channels: int,
@@ -113,8 +114,6 @@ class TimeSformer(nn.Module):
     ) -> None:
         super().__init__()
         self._grid = grid
-        # Published weights of pictures have no say in these, and some no classes.
-        self.fresh = ("fc.", *(f"blocks.{i}.temporal_fc." for i in range(depth)))
         self.patch_embed = PatchEmbed(channels, width, patch)
         self.cls_token = learned(1, width)
         self.pos_embed = learned(1 + grid * grid, width)
@@ -143,12 +142,25 @@ class TimeSformer(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How the authors' weights and a 2-D ViT's fit."""
+        return Pretrained(
+            first_layer="patch_embed.proj",
+            head="fc",
+            # Weights of pictures have no say in these, and some no classes.
+            fresh=("fc.", *(f"blocks.{i}.temporal_fc." for i in range(len(self.blocks)))),
+            translate=self._translate,
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint, or a 2-D ViT's, in this network's names and grid.
 
         From a 2-D ViT attention in time starts as a copy of that in space, and time has no positions.
         """
-        named = own_names(state, "model.")
+        named = own_names(state)
         if not any(".temporal_attn." in name for name in named):
             for of_space, of_time in (
                 (".norm1.", ".temporal_norm1."),

@@ -3,7 +3,8 @@ Self-Supervised Video Pre-Training", NeurIPS 2022, section 3.
 
 A Vision Transformer over tubelets, patches of two frames, all of which look at one another. It is first
 trained without labels: of a clip only a tenth of the patches is shown to it, the same at all times, and a
-small decoder has to say what the others look like. `VideoMAE` classifies, `Pretrainer` trains so.
+small decoder has to say what the others look like. `VideoMAE` classifies, `Pretrainer` trains so. The
+authors' weights expect ImageNet's mean and deviation (their `datasets.py`).
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import ClipSizeError, check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners, NeurIPS",
@@ -68,12 +70,6 @@ def sine_positions(count: int, like: Tensor) -> Tensor:
 class VideoMAE(nn.Module):
     """(B, T, C, H, W) → logits (B, K) from the mean over tokens; T fills tubelets, H and W patches."""
 
-    first_layer = "patch_embed.proj"
-    head = "fc"
-    # Pretraining has no classes, and its own normalisation and decoder are no part of this network.
-    fresh = ("fc_norm.", "fc.")
-    unused = ("norm.", "decoder.", "encoder_to_decoder.", "mask_token")
-
     def __init__(
         self,
         channels: int,
@@ -109,7 +105,19 @@ class VideoMAE(nn.Module):
         """A module that trains this network's patches and layers without labels; they are shared."""
         return Pretrainer(self.patch_embed, self.blocks, self._heads, self._mask_ratio)
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How the authors' weights fit, and those of a `Pretrainer`."""
+        return Pretrained(
+            first_layer="patch_embed.proj",
+            head="fc",
+            # Pretraining has no classes, and a normalisation and a decoder that are no part of this.
+            fresh=("fc_norm.", "fc."),
+            unused=("norm.", "decoder.", "encoder_to_decoder.", "mask_token"),
+            translate=self._translate,
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoints, or a `Pretrainer`'s, in this network's names."""
         return own_names(state, "encoder.")
 

@@ -7,7 +7,8 @@ The clip is cut into tubelets, patches of two frames. Two ways of attention over
   temporal encoder of a few layers sees those.
 
 From a 2-D ViT the tubelets begin with its patches in their central frame and zero elsewhere (section
-3.4, "central frame initialisation").
+3.4, "central frame initialisation"). timm's ViTs of that size expect a mean and a deviation of 0.5
+(`vit_base_patch16_224` in its `vision_transformer.py`), which brings RGB to −1 … 1.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from twostream.nets.attention import (
 )
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
+from twostream.nets.pretrained import Pretrained
 
 CARD = Card(
     paper="Arnab et al., ViViT: A Video Vision Transformer, ICCV",
@@ -45,11 +47,6 @@ class Joint(nn.Module):
 
     Positions are those of the tokens of `grid`; a clip of another size sees them interpolated.
     """
-
-    first_layer = "patch_embed.proj"
-    head = "fc"
-    # Weights without classes have no last layer.
-    fresh: tuple[str, ...] = ("fc.",)
 
     def __init__(
         self,
@@ -86,7 +83,19 @@ class Joint(nn.Module):
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How a 2-D ViT's weights fit."""
+        return Pretrained(
+            first_layer="patch_embed.proj",
+            head="fc",
+            fresh=("fc.",),  # weights without classes have no last layer
+            translate=self._translate,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets; its positions are the same at all times."""
         named = _of_pictures(state, self.patch_embed, self._grid)
         times, height, width = self._grid
@@ -102,11 +111,6 @@ class Factorised(nn.Module):
 
     Positions are those of the tokens of `grid`; a clip of another size sees them interpolated.
     """
-
-    first_layer = "patch_embed.proj"
-    head = "fc"
-    # A 2-D ViT has no encoder of time, and none that was trained without classes a last layer.
-    fresh = ("time_", "fc.")
 
     def __init__(
         self,
@@ -157,7 +161,20 @@ class Factorised(nn.Module):
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def pretrained(self) -> Pretrained:
+        """How a 2-D ViT's weights fit."""
+        return Pretrained(
+            first_layer="patch_embed.proj",
+            head="fc",
+            # It has no encoder of time, and one that was trained without classes no last layer.
+            fresh=("time_", "fc."),
+            translate=self._translate,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+        )
+
+    def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets."""
         return _of_pictures(state, self.patch_embed, self._grid)
 

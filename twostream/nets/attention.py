@@ -219,11 +219,10 @@ def resample_times(positions: Tensor, count: int) -> Tensor:
 # Published weights
 
 
-def own_names(state: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
-    """The state without these prefixes; the published last layer, `head`, is `fc` here."""
+def own_names(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """The state without the prefix; the published last layer, `head`, is `fc` here."""
     named = {}
     for name, value in state.items():
-        for prefix in prefixes:
-            name = name.removeprefix(prefix)
+        name = name.removeprefix(prefix)
         named["fc." + name.removeprefix("head.") if name.startswith("head.") else name] = value
     return named

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flowcache.errors import UserError
+from twostream.nets.pretrained import Pretrained
 
 # Clips and pictures
 
@@ -83,17 +84,16 @@ def fully_connected(
 
 
 class OverBackbone(nn.Module):
-    """What is built over one of `twostream.backbones` and takes that network's published weights."""
+    """What is built over one of `twostream.backbones` and takes that network's published weights.
 
-    def __init__(self, backbone: Any, head: str = "") -> None:
+    head: the name of its own last layer, where the backbone's is none. fresh: beginnings of the names of
+    what it adds to the backbone.
+    """
+
+    def __init__(self, backbone: Any, head: str = "", fresh: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.backbone = backbone
-        self.first_layer = f"backbone.{backbone.first_layer}"
-        self.head = head or f"backbone.{backbone.head}"
-        self.prefix = f"backbone.{backbone.prefix}"
-        self.unused = tuple(f"backbone.{name}" for name in backbone.unused)
-        self.published = getattr(backbone, "published", None)
-        self.offline = getattr(backbone, "offline", False)
+        self.pretrained: Pretrained = backbone.pretrained.under("backbone.", head=head, fresh=fresh)
 
 
 class Stacked(OverBackbone):
@@ -255,11 +255,9 @@ class VideoResNet(nn.Module):
     """A ResNet-18 in time (Tran et al. 2018, table 1): (B, T, C, H, W) → logits (B, K), any size.
 
     stem: (B, C, T, H, W) → 64 channels at half the side; its part 0 is a convolution.
-    blocks: what makes the two blocks of each of the four groups. Names are torchvision's.
+    blocks: what makes the two blocks of each of the four groups. Names are torchvision's, and so are the
+    mean and the deviation of Kinetics-400 that its weights expect (`transforms` of `R3D_18_Weights`).
     """
-
-    first_layer = "stem.0"
-    head = "fc"
 
     def __init__(
         self,
@@ -271,7 +269,13 @@ class VideoResNet(nn.Module):
         published: str,
     ) -> None:
         super().__init__()
-        self.published = published
+        self.pretrained = Pretrained(
+            first_layer="stem.0",
+            head="fc",
+            published=published,
+            mean=(0.43216, 0.394666, 0.37645),
+            std=(0.22803, 0.22145, 0.216989),
+        )
         self.stem = stem
         first, second, third, fourth = blocks
         self.layer1 = nn.Sequential(first(64, 64, 1), first(64, 64, 1))

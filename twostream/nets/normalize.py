@@ -9,15 +9,24 @@ from torch import Tensor, nn
 class Normalized(nn.Module):
     """value = (number × scale − mean) × gain + shift, and then the network.
 
-    scale, shift: per channel, fixed for the stream and its cache; kept in the state, so that a
-        checkpoint carries them. mean (per plane) and gain (per channel) come with each clip, where its
-        numbers are the stored integers.
+    scale, shift: per channel; kept in the state, so that a checkpoint carries its normalisation. mean
+        (per plane) and gain (per channel) come with each clip, where its numbers are the stored integers.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, scale: Sequence[float], shift: Sequence[float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        step: Sequence[float],
+        mean_and_std: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
+        """Put the door before a network.
+
+        step: what one integer step of each channel is worth. mean_and_std: of each channel, such that the
+            network sees (number × step − mean) / std; without them it sees number × step.
+        """
         super().__init__()
         # Channels innermost in memory: on a processor an EfficientNet trains in four fifths of the time
         # and answers in two fifths.
@@ -25,6 +34,10 @@ class Normalized(nn.Module):
             if kernel.ndim == 4:
                 kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
         self.network = network
+        self.step = tuple(step)
+        mean, std = mean_and_std or ([0.0] * len(step), [1.0] * len(step))
+        scale = [one / deviation for one, deviation in zip(step, std, strict=True)]
+        shift = [-offset / deviation for offset, deviation in zip(mean, std, strict=True)]
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
 
@@ -46,6 +59,12 @@ class Normalized(nn.Module):
             values = values * gain[:, None, :, None, None]
         return values + self.shift
 
-    def set_scale(self, scale: Sequence[float]) -> None:
-        """Read clips whose integers have another step."""
-        self.scale = torch.tensor(scale, device=self.scale.device)[:, None, None]
+    def scale_for(self, step: Sequence[float]) -> Tensor:
+        """The scale for clips whose integers have another step, (C, 1, 1)."""
+        change = [new / old for new, old in zip(step, self.step, strict=True)]
+        return self.scale * torch.tensor(change, device=self.scale.device)[:, None, None]
+
+    def set_scale(self, step: Sequence[float]) -> None:
+        """Read clips whose integers have another step; what the scale divides by beside it stays."""
+        self.scale = self.scale_for(step)
+        self.step = tuple(step)

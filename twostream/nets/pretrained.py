@@ -1,41 +1,121 @@
 """Published weights for networks that see other channels, other classes, or time.
 
-A network says by attributes how published weights fit it:
-
-- `first_layer`, `head`: names of the first layer and of the last, which may be adapted.
-- `prefix`: stands before the published names in the network's own; empty where left out.
-- `fresh`: beginnings of names that published weights do not have, such as a recurrence of its own.
-- `unused`: beginnings of names that they have and the network does not, such as their head.
-- `translate(state)`: where names or shapes differ in another way; returns the state in its own names.
-- `published`: where they lie, an address or a function that fetches them.
+A network says by its attribute `pretrained`, a `Pretrained`, how they fit it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from flowcache.errors import UserError
 
 State = Mapping[str, Tensor]
-# Before the names in checkpoints of ours, and of programs that train on several devices.
-_WRAPPERS = ("model.network.", "module.")
+"""The tensors of a network by their names."""
+Colour = tuple[float, float, float]
+"""A value of each of red, green and blue, where black is 0 and white is 1."""
+
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+"""Of the pictures of ImageNet, as all of torchvision's 2-D networks were trained."""
+
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
+"""Their deviation."""
+
+# Before all names where a network was saved as a part of another module, as trainers have it.
+_WRAPPERS = ("model.", "module.", "backbone.")
+# Before the network's names in a checkpoint of ours, which also has its normalisation.
+_OURS = "model.network."
 
 
 class WeightsError(UserError):
     """Weights that do not fit the network; the message names the first that does not."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """How published weights fit a network, which has one as its attribute `pretrained`."""
+
+    first_layer: str
+    """The name of the first layer, whose kernels are adapted to other channels than they have."""
+
+    head: str
+    """The name of the last layer, which stays fresh where it is for another number of classes."""
+
+    prefix: str = ""
+    """What stands before the published names in the network's own."""
+
+    fresh: tuple[str, ...] = ()
+    """Beginnings of the network's names that published weights may lack, such as a recurrence's."""
+
+    unused: tuple[str, ...] = ()
+    """Beginnings of names that the weights may have and the network lacks, such as their head's."""
+
+    translate: Callable[[State], dict[str, Tensor]] | None = None
+    """The same state in the network's names and shapes, where they differ in another way."""
+
+    published: str | Callable[[], State] | None = None
+    """Where the weights lie: an address, or a function that fetches them. None: nobody has any."""
+
+    installed: bool = False
+    """Whether that function reads what an installed package carries, and fetches nothing."""
+
+    mean: Colour = IMAGENET_MEAN
+    """What the weights expect to be subtracted from RGB, where it is."""
+
+    std: Colour = IMAGENET_STD
+    """What they then expect it to be divided by."""
+
+    def under(self, prefix: str, *, head: str = "", fresh: tuple[str, ...] = ()) -> Self:
+        """The same for a network that has this one under `prefix`.
+
+        head: the name of the larger network's last layer, where it has one of its own. fresh: beginnings
+            of the names of what it adds.
+        """
+        return replace(
+            self,
+            first_layer=prefix + self.first_layer,
+            head=head or prefix + self.head,
+            prefix=prefix + self.prefix,
+            fresh=(*(prefix + name for name in self.fresh), *fresh),
+            unused=tuple(prefix + name for name in self.unused),
+        )
+
+
+def pretrained_of(network: Any) -> Pretrained:
+    """What a network says of published weights. UserError where it says nothing."""
+    told = getattr(network, "pretrained", None)
+    if not isinstance(told, Pretrained):
+        raise UserError(
+            f"{type(network).__name__} does not say how weights fit it: give it an attribute "
+            "`pretrained`, see twostream.nets.pretrained.Pretrained",
+            "init",
+        )
+    return told
+
+
+def mean_and_std(network: Any) -> tuple[Colour, Colour]:
+    """What a network expects of RGB: (value − mean) / std; ImageNet's where it does not say."""
+    told = getattr(network, "pretrained", None)
+    if isinstance(told, Pretrained):
+        return told.mean, told.std
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
 def load_published(network: Any, state: State) -> list[str]:
-    """Load a state dict, adapting what may differ; see above.
+    """Load a state dict into a network, adapting what may differ by its `pretrained`.
 
     2-D kernels are inflated, the first layer's input channels averaged, a head for another number of
     classes keeps its fresh weights. Returns what was done, one phrase each; raises WeightsError for
-    anything else that is missing, unknown or of another shape, and then nothing has changed.
+    anything else that is missing, unknown or of another shape, and then nothing has changed; UserError
+    for a network without `pretrained`.
     """
+    told = pretrained_of(network)
     own: dict[str, Tensor] = network.state_dict()
-    given, notes = _in_own_names(network, own, state)
+    given, notes = _in_own_names(told, own, state)
     fitted: dict[str, Tensor] = {}
     inflated = 0
     for name, value in given.items():
@@ -44,13 +124,13 @@ def load_published(network: Any, state: State) -> list[str]:
                 f"the weights have {name}, which the network lacks: another architecture"
             )
         want = own[name].shape
-        if name == f"{network.first_layer}.weight" and value.shape[1:2] != want[1:2]:
+        if name == f"{told.first_layer}.weight" and value.shape[1:2] != want[1:2]:
             value = convert_first_layer(value, want[1])
-            notes.append(f"{network.first_layer}: averaged over its input channels and repeated")
+            notes.append(f"{told.first_layer}: averaged over its input channels and repeated")
         if value.ndim == 4 and len(want) == 5:
             value = inflate(value, want[2])
             inflated += 1
-        if name.rpartition(".")[0] == network.head and value.shape != want:
+        if name.rpartition(".")[0] == told.head and value.shape != want:
             notes.append(f"{name}: fresh, {want[0]} classes and not {len(value)}")
             value = own[name]
         if value.shape != want:
@@ -60,7 +140,7 @@ def load_published(network: Any, state: State) -> list[str]:
             )
         fitted[name] = value
     missing = [name for name in own if name not in fitted]
-    fresh = [name for name in missing if name.startswith(tuple(getattr(network, "fresh", ())))]
+    fresh = [name for name in missing if name.startswith(told.fresh)]
     for name in missing:
         # Absent from files of before 2018; never used.
         if name not in fresh and not name.endswith("num_batches_tracked"):
@@ -77,24 +157,34 @@ def load_published(network: Any, state: State) -> list[str]:
     return [f"{len(fitted)} tensors matched", *notes]
 
 
-def _in_own_names(network: Any, own: State, state: State) -> tuple[dict[str, Tensor], list[str]]:
+def _in_own_names(
+    told: Pretrained, own: State, state: State
+) -> tuple[dict[str, Tensor], list[str]]:
     """The state under the network's own names, without what it has no use for."""
-    named = dict(state)
-    for wrapper in _WRAPPERS:
-        if any(name.startswith(wrapper) for name in named):
-            length = len(wrapper)
-            named = {n[length:]: v for n, v in named.items() if n.startswith(wrapper)}
+    named = _unwrapped(own, state)
     if {n: v.shape for n, v in named.items()} != {n: v.shape for n, v in own.items()}:
-        if hasattr(network, "translate"):
-            named = network.translate(named)
-        prefix = getattr(network, "prefix", "")
-        prefixed = {prefix + name: value for name, value in named.items()}
+        if told.translate:
+            named = told.translate(named)
+        prefixed = {told.prefix + name: value for name, value in named.items()}
         if len(prefixed.keys() & own.keys()) > len(named.keys() & own.keys()):
             named = prefixed
-    unused = tuple(getattr(network, "unused", ()))
-    left_out = [n for n in named if unused and n not in own and n.startswith(unused)]
+    left_out = [n for n in named if n not in own and n.startswith(told.unused)]
     notes = [f"{_short(left_out)}: left out, no part of this network"] if left_out else []
     return {n: v for n, v in named.items() if n not in left_out}, notes
+
+
+def _unwrapped(own: State, state: State) -> dict[str, Tensor]:
+    """The state without what stands before all of its names and before none of the network's own."""
+    ours = any(name.startswith(_OURS) for name in state)
+    named = {n.removeprefix(_OURS): v for n, v in state.items() if n.startswith(_OURS) or not ours}
+
+    def stands_before_all(wrapper: str) -> bool:
+        inside = any(name.startswith(wrapper) for name in own)
+        return not inside and all(name.startswith(wrapper) for name in named)
+
+    while named and (wrapper := next(filter(stands_before_all, _WRAPPERS), "")):
+        named = {name.removeprefix(wrapper): value for name, value in named.items()}
+    return named
 
 
 def _short(names: list[str]) -> str:
@@ -119,11 +209,14 @@ def inflate(weight: Tensor, length: int) -> Tensor:
 
 
 def read_state(path: str) -> dict[str, Tensor]:
-    """A state dict from a file; WeightsError where it is none. Nothing in the file is executed.
+    """A state dict from a file, which is PyTorch's or ends in `.safetensors`. Nothing in it is executed.
 
-    It may also lie in the file under `state_dict`, `model_state`, `model` or `module`.
+    It may also lie in PyTorch's file under `state_dict`, `model_state`, `model` or `module`. Raises
+    WeightsError where there is no such file, or no state dict in it.
     """
     try:
+        if Path(path).suffix == ".safetensors":
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: name a file of weights", "init") from None
@@ -134,7 +227,9 @@ def read_state(path: str) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
             break
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(
             f"{path} holds no state dict: save one with torch.save(net.state_dict(), …)"
         )

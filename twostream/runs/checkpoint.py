@@ -16,6 +16,7 @@ from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
 from twostream.data.streams import STREAMS, Stream
 from twostream.nets.normalize import Normalized
+from twostream.nets.pretrained import mean_and_std
 
 _KEY = "twostream"
 # What reading something else as a checkpoint can lead to.
@@ -53,7 +54,7 @@ class Spec:
         return STREAMS[self.stream]
 
     def build(self, network: Any = None) -> Normalized:
-        """The network with fresh weights, or the user's own that is given.
+        """The network with fresh weights, or the user's own that is given, behind its normalisation.
 
         UserError for what the model refuses or cannot do, and for a network of a user's own that is not
         given.
@@ -69,6 +70,7 @@ class Spec:
                 length=self.clip.length,
                 classes=len(self.classes),
             )
+        expected = mean_and_std(network) if self.values.is_colour else None
         if self.pretraining:
             if not hasattr(network, "pretrainer"):
                 raise UserError(
@@ -76,7 +78,7 @@ class Spec:
                     "model",
                 )
             network = network.pretrainer()
-        return Normalized(network, self.values.scale(self.recipe), self.values.shift)
+        return Normalized(network, self.values.scale(self.recipe), expected)
 
     def to_plain(self) -> dict[str, Any]:
         """Dictionaries, lists, strings and numbers, as a checkpoint may hold them."""

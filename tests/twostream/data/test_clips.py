@@ -15,6 +15,7 @@ from twostream.data.crop_and_flip import View, fixed_views
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
 from twostream.nets.normalize import Normalized
+from twostream.nets.pretrained import mean_and_std
 from twostream.training.data import EpochSampler
 
 RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
@@ -29,7 +30,9 @@ class Echo(nn.Module):
 
 def in_units(batch, stream, recipe):
     """What a network would see, (B, T, C, H, W)."""
-    door = Normalized(Echo(), stream.scale(recipe), stream.shift)
+    door = Normalized(
+        Echo(), stream.scale(recipe), mean_and_std(None) if stream.is_colour else None
+    )
     return door(batch.clip, batch.mean, batch.gain).numpy()
 
 

@@ -17,7 +17,7 @@ def test_a_stream_agrees_with_itself(name, toy):
     assert stream.name == name
     assert clip.shape == (4, stream.channels, 20, 20)
     assert np.issubdtype(clip.dtype, np.integer)
-    for values in (stream.mirror, stream.scale(toy.recipe), stream.shift):
+    for values in (stream.mirror, stream.scale(toy.recipe), stream.unit_scale):
         assert len(values) == stream.channels
     assert stream.available(item) == {"spatial": 5, "temporal": 4, "difference": 4}[name]
 
@@ -28,12 +28,10 @@ def test_a_stream_can_be_sent_to_another_process(name):
     assert pickle.loads(pickle.dumps(STREAMS[name])).name == name
 
 
-def test_frames_become_what_imagenet_networks_expect():
-    # (v / 255 − mean) / deviation, with the statistics that all published weights were trained with.
-    values = np.arange(256)[:, None]
-    expected = (values / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    got = values * np.array(RGB.scale(None)) + np.array(RGB.shift)
-    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+def test_frames_become_values_between_0_and_1_and_are_the_colours():
+    assert np.array_equal(255 * np.array(RGB.scale(None)), [1, 1, 1])
+    assert RGB.is_colour
+    assert not FLOW.is_colour
 
 
 def test_frames_come_as_channels_in_the_order_red_green_blue(tmp_path, new_cache, add):
@@ -55,7 +53,7 @@ def test_flow_comes_as_signed_steps_that_scale_to_pixels(tmp_path, new_cache, ad
     clip = FLOW.read(cache.entry("c/a"), [2, 0])
     assert clip.dtype == np.int8
     scale = np.array(FLOW.scale(cache.recipe))[:, None, None]
-    np.testing.assert_array_equal(clip * scale + np.array(FLOW.shift)[:, None, None], flow[[2, 0]])
+    np.testing.assert_array_equal(clip * scale, flow[[2, 0]])
 
 
 def test_only_the_horizontal_displacement_changes_its_sign_in_a_mirror():

@@ -113,6 +113,15 @@ def test_a_flow_network_takes_published_weights():
     assert any("fc8.weight" in note and "487" in note for note in notes)
 
 
+def test_gray_levels_and_flow_come_out_of_the_first_layer_as_wide():
+    wide = {}
+    for channels, width in ((3, 58), (2, 1)):  # 58 gray levels are ImageNet's deviation
+        with torch.no_grad():
+            clip = width * torch.randn(1, channels, 4, 32, 32)
+            wide[channels] = float(build(channels=channels).conv1(clip).std())
+    assert wide[3] == pytest.approx(wide[2], rel=0.2)
+
+
 def test_the_signal_does_not_fade_on_its_way_through_the_convolutions(model):
     seen = {}
     hooks = [
@@ -122,7 +131,7 @@ def test_the_signal_does_not_fade_on_its_way_through_the_convolutions(model):
         for name in ("conv1", "conv5b")
     ]
     with torch.no_grad():
-        model(torch.randn(1, 8, 3, 64, 64))
+        model(58 * torch.randn(1, 8, 3, 64, 64))
     for hook in hooks:
         hook.remove()
     assert seen["conv5b"] > seen["conv1"] / 4

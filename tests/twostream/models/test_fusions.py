@@ -96,7 +96,7 @@ def test_more_frames_make_a_fully_connected_head_larger_and_a_pooling_one_not():
 @pytest.mark.parametrize(("frame", "channel"), [(0, 0), (0, 1), (3, 0), (3, 1), (5, 1)])
 def test_input_2t_of_early_fusion_is_frame_ts_dx_and_the_next_its_dy(frame, channel):
     model, clip = fixed("early_fusion", channels=2, length=6), clips(1, 6, 2, 32, 32)
-    first = model.get_submodule(model.first_layer)
+    first = model.get_submodule(model.pretrained.first_layer)
     with torch.no_grad():
         kept = first.weight[:, 2 * frame + channel].clone()
         first.weight.zero_()

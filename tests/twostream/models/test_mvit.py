@@ -66,7 +66,7 @@ def test_names_and_shapes_are_torchvisions_but_for_the_last_layer(torchvision):
 
 def test_the_published_weights_are_torchvisions(torchvision):
     kind = torchvision.models.video.MViT_V1_B_Weights
-    assert build().published == kind.DEFAULT.url
+    assert build().pretrained.published == kind.DEFAULT.url
 
 
 @pytest.mark.parametrize(

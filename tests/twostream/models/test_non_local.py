@@ -213,7 +213,7 @@ def test_the_backbones_names_and_shapes_are_torchvisions_with_time(torchvision, 
         shape = value.shape[:2] + value.shape[3:] if value.ndim == 5 else value.shape
         assert shape == theirs[name].shape, name
     kind = getattr(torchvision.models, f"ResNet{depth}_Weights")
-    assert model.published == kind.DEFAULT.url
+    assert model.pretrained.published == kind.DEFAULT.url
 
 
 @pytest.fixture(scope="module")

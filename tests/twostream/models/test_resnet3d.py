@@ -100,7 +100,7 @@ def test_one_takes_no_weights_of_another(own, other):
 @EVERY
 def test_the_published_file_is_named(name):
     with torch.device("meta"):
-        address = build(name).published
+        address = build(name).pretrained.published
     assert address.startswith(f"https://download.pytorch.org/models/{name}_18-")
 
 
@@ -109,7 +109,7 @@ def test_the_published_files_are_torchvisions(torchvision):
     kinds = (video.R3D_18_Weights, video.MC3_18_Weights, video.R2Plus1D_18_Weights)
     for name, kind in zip(NAMES, kinds, strict=True):
         with torch.device("meta"):
-            assert build(name).published == kind.DEFAULT.url
+            assert build(name).pretrained.published == kind.DEFAULT.url
 
 
 @pytest.mark.parametrize(

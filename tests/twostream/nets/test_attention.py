@@ -198,10 +198,10 @@ def test_positions_of_no_square_are_left_alone():
 # Published weights
 
 
-def test_prefixes_are_taken_off_and_the_last_layer_has_its_own_name():
-    names = ("encoder.norm.weight", "model.head.weight", "head.bias", "blocks.0.head.weight")
+def test_a_prefix_is_taken_off_and_the_last_layer_has_its_own_name():
+    names = ("encoder.norm.weight", "encoder.head.weight", "head.bias", "blocks.0.head.weight")
     state = {name: torch.empty(0) for name in names}
-    assert list(own_names(state, "encoder.", "model.")) == [
+    assert list(own_names(state, "encoder.")) == [
         "norm.weight",
         "fc.weight",
         "fc.bias",

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from flowcache import plugins
+from flowcache.errors import UserError
 from twostream import backbones, models
 from twostream.nets.pretrained import (
+    Pretrained,
     WeightsError,
     convert_first_layer,
     fetch,
@@ -73,7 +76,10 @@ def test_a_model_takes_what_was_published_of_its_backbone():
         assert torch.equal(network.state_dict()[f"backbone.{name}"], value), name
 
 
-@pytest.mark.parametrize("wrapper", ["", "model.network.", "module."])
+WRAPPERS = ["model.", "module.", "module.model.", "model.module.model."]
+
+
+@pytest.mark.parametrize("wrapper", ["", "model.network.", *WRAPPERS])
 def test_names_in_checkpoints_may_have_something_before_them(wrapper):
     source, network = tiny(seed=1), tiny(seed=2)
     state = {wrapper + name: value for name, value in source.state_dict().items()}
@@ -82,6 +88,40 @@ def test_names_in_checkpoints_may_have_something_before_them(wrapper):
     load_published(network, state)
     for name, value in source.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("wrapper", [*WRAPPERS, "backbone.", "module.backbone.", "model.backbone."])
+def test_so_may_those_of_a_backbone_by_itself(wrapper):
+    state = published()
+    for network in (tiny(seed=2), tiny(seed=2).backbone):
+        load_published(network, {wrapper + name: value for name, value in state.items()})
+        last = network.get_submodule(network.pretrained.head)
+        assert torch.equal(last.weight, state["fc.weight"])
+
+
+def test_what_stands_before_some_names_alone_stays():
+    state = published()
+    mixed = {("model." if n.startswith("fc") else "") + n: value for n, value in state.items()}
+    with pytest.raises(WeightsError, match=r"have .*model\.fc\.weight"):
+        load_published(tiny(seed=2), mixed)
+
+
+class Wrapped(torch.nn.Module):
+    """A network whose own names begin as those of wrapped ones do."""
+
+    pretrained = Pretrained(first_layer="model.0", head="model.1")
+
+    def __init__(self):
+        super().__init__()
+        self.model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_what_stands_before_the_networks_own_names_stays_too(wrapper):
+    source, network = Wrapped(), Wrapped()
+    state = {wrapper + name: value for name, value in source.state_dict().items()}
+    assert load_published(network, state) == ["4 tensors matched"]
+    assert torch.equal(network.model[1].weight, source.model[1].weight)
 
 
 def test_a_temporal_network_takes_a_spatial_ones_weights():
@@ -159,6 +199,28 @@ def test_anything_else_that_differs_is_refused_by_name_and_changes_nothing(chang
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s.pop("features.4.weight"), "the weights lack backbone.features.4.weight:"),
+        (
+            lambda s: s.update({"layer9.weight": torch.zeros(3)}),
+            "the weights have backbone.layer9.weight, which the network lacks:",
+        ),
+        (
+            lambda s: s.update({"features.4.weight": torch.zeros(8, 4, 5, 5)}),
+            "backbone.features.4.weight is (8, 4, 5, 5) in the weights and (8, 4, 3, 3) in the network:",
+        ),
+    ],
+)
+def test_what_differs_is_named_by_how_it_does(change, says):
+    state = dict(published())
+    change(state)
+    with pytest.raises(WeightsError) as caught:
+        load_published(tiny(), state)
+    assert str(caught.value).startswith(says)
+
+
 def test_another_depth_of_resnet_is_refused():
     with torch.device("meta"):
         networks = {
@@ -178,6 +240,28 @@ def test_counters_that_old_files_lack_are_no_reason_to_refuse():
     assert torch.equal(network.backbone.fc.weight, state["fc.weight"])
 
 
+def test_a_network_that_says_nothing_of_weights_is_told_what_to_say():
+    with pytest.raises(UserError, match=r"Linear .*`pretrained`.*Pretrained") as caught:
+        load_published(torch.nn.Linear(2, 2), {"weight": torch.zeros(2, 2)})
+    assert caught.value.parameter == "init"
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_of_a_network_is_said_of_a_larger_one_that_has_it():
+    inner = Pretrained(
+        first_layer="conv", head="last", prefix="net.", fresh=("a",), unused=("b", "c")
+    )
+    outer = inner.under("x.", fresh=("d",))
+    assert outer == Pretrained(
+        first_layer="x.conv",
+        head="x.last",
+        prefix="x.net.",
+        fresh=("x.a", "d"),
+        unused=("x.b", "x.c"),
+    )
+    assert inner.under("x.", head="own").head == "own"
+
+
 def test_a_wrong_file_is_refused_even_where_all_of_it_could_be_left_out():
     with pytest.raises(WeightsError, match="lack"):
         load_published(over_tiny("cnn_lstm"), {"fc.weight": torch.zeros(10, 16)})
@@ -194,6 +278,18 @@ def test_a_state_dict_is_read_bare_or_from_a_checkpoint(tmp_path):
         read = read_state(str(tmp_path / name))
         assert read.keys() == state.keys()
         assert all(torch.equal(read[k], v) for k, v in state.items())
+
+
+def test_a_state_dict_is_read_from_safetensors(tmp_path):
+    state, network = published(), tiny(seed=2)
+    save_file(
+        {f"module.{name}": value for name, value in state.items()}, tmp_path / "w.safetensors"
+    )
+    read = read_state(str(tmp_path / "w.safetensors"))
+    assert read.keys() == {f"module.{name}" for name in state}
+    load_published(network, read)
+    for name, value in state.items():
+        assert torch.equal(network.state_dict()[f"backbone.{name}"], value), name
 
 
 class Trap:
@@ -222,24 +318,30 @@ def test_a_file_that_would_execute_code_is_refused_and_nothing_runs(tmp_path, ki
     assert witness.exists()  # the trap works where it is let loose
 
 
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"no weights", bytes(300)])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
-    file = tmp_path / "weights.pt"
+def test_a_file_of_something_else_is_refused(tmp_path, name, content):
+    file = tmp_path / name
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"weights\.pt"):
+    with pytest.raises(WeightsError, match=name) as caught:
         read_state(str(file))
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.zeros(3), {"state_dict": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "content",
+    [[1, 2], {"a": 1}, torch.zeros(3), {"state_dict": {"a": "b"}}, {1: torch.zeros(3)}],
+)
 def test_data_that_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="state dict"):
         read_state(str(tmp_path / "weights.pt"))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_file_that_is_not_there_is_refused(tmp_path, name):
     with pytest.raises(WeightsError, match="does not exist"):
-        read_state(str(tmp_path / "weights.pt"))
+        read_state(str(tmp_path / name))
 
 
 def test_weights_that_cannot_be_fetched_are_refused_with_their_address():

@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_networks import build, on_meta
+from torch import nn
 
+from flowcache import plugins
 from flowcache.errors import UserError
+from twostream import models
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
+from twostream.nets.pretrained import Pretrained
 from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 
 
@@ -53,6 +58,83 @@ def test_a_checkpoint_rebuilds_its_network_and_says_what_it_is(tmp_path, spec, s
     )
     with torch.no_grad():
         assert torch.equal(again(*inputs), network(*inputs))
+
+
+# What the published weights of each expect of a gray level p: (p / 255 − mean) / std.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+MINUS_ONE_TO_ONE = ((0.5,) * 3, (0.5,) * 3)
+OTHERS = {
+    "c3d": ((101.41 / 255, 97.66 / 255, 90.25 / 255), (1 / 255,) * 3),
+    "i3d": MINUS_ONE_TO_ONE,
+    "mc3": KINETICS,
+    "mvit": ((0.45,) * 3, (0.225,) * 3),
+    "r2plus1d": KINETICS,
+    "r3d": KINETICS,
+    "timesformer": ((0.45,) * 3, (0.225,) * 3),
+    "vivit": MINUS_ONE_TO_ONE,
+}
+LITE = {"backbone": "efficientnet_lite0"}
+WITH_OPTIONS = [(name, {}, OTHERS.get(name, IMAGENET)) for name in plugins.names(models)] + [
+    ("inflate", LITE, ((127 / 255,) * 3, (128 / 255,) * 3)),
+    ("single_frame", {"backbone": "resnet50"}, IMAGENET),
+    ("vivit", {"encoder": "joint"}, MINUS_ONE_TO_ONE),
+]
+
+
+class Echo(nn.Module):
+    def forward(self, clip):
+        return clip
+
+
+@pytest.mark.parametrize(("name", "options", "expected"), WITH_OPTIONS, ids=str)
+def test_frames_become_what_a_models_published_weights_expect(spec, name, options, expected):
+    door = spec(stream="spatial").build(on_meta(build, name, **options))
+    door.network = Echo()
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 256, 1, 1, 1).expand(1, 256, 3, 1, 1)
+    mean, std = (torch.tensor(values) for values in expected)
+    torch.testing.assert_close(
+        door(levels).view(256, 3), (torch.arange(256)[:, None] / 255 - mean) / std
+    )
+
+
+def test_flow_stays_flow_whatever_the_weights_expect_of_colours(spec, plain_recipe):
+    door = spec(recipe=plain_recipe(quantizer_step=0.5)).build(on_meta(build, "i3d", channels=2))
+    door.network = Echo()
+    clip = torch.arange(-8, 8, dtype=torch.int8).view(1, 8, 2, 1, 1)
+    assert torch.equal(door(clip), clip * 0.5)
+
+
+class Pretrainable(Echo):
+    pretrained = Pretrained(first_layer="", head="", mean=(0.5, 0.5, 0.5), std=(0.1, 0.2, 0.4))
+
+    def pretrainer(self):
+        return Echo()
+
+
+def test_what_pretrains_a_model_sees_frames_as_the_model_does(spec):
+    white = torch.full((1, 1, 3, 1, 1), 255, dtype=torch.uint8)
+    for pretraining in (False, True):
+        door = spec(stream="spatial", pretraining=pretraining).build(Pretrainable())
+        assert door(white).flatten().tolist() == pytest.approx([5, 2.5, 1.25])
+
+
+def test_a_network_of_ones_own_sees_frames_as_imagenets_do(spec):
+    door = spec(stream="spatial", model="mine.Echo").build(Echo())
+    black = door(torch.zeros(1, 1, 3, 1, 1, dtype=torch.uint8)).flatten()
+    assert black.tolist() == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
+
+
+def test_an_older_checkpoint_keeps_the_normalisation_that_it_learnt_with(tmp_path, spec):
+    own = spec(stream="spatial")
+    save(tmp_path / "c.ckpt", own)
+    content = torch.load(tmp_path / "c.ckpt", weights_only=True)
+    older = {"model.scale": torch.rand(3, 1, 1), "model.shift": torch.rand(3, 1, 1)}
+    torch.save(content | {"state_dict": content["state_dict"] | older}, tmp_path / "c.ckpt")
+    network, read = load_checkpoint(tmp_path / "c.ckpt")
+    network.set_scale(read.values.scale(read.recipe))  # as before clips are scored
+    assert torch.equal(network.scale, older["model.scale"])
+    assert torch.equal(network.shift, older["model.shift"])
 
 
 def test_a_spec_is_plain_data_that_a_safe_reader_takes(tmp_path, spec):

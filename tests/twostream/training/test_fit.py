@@ -159,7 +159,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         workers=0,
     )
     training = Training(
-        Normalized(network, stream.scale(toy.recipe), stream.shift),
+        Normalized(network, stream.scale(toy.recipe)),
         Classification(2),
         Schedule(epochs=1),
         lambda _: None,
@@ -266,7 +266,7 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
         sizes = {"seed": 0, "batch_size": batch_size, "workers": 0}
         fit(
             Training(
-                Normalized(network, stream.scale(toy.recipe), stream.shift),
+                Normalized(network, stream.scale(toy.recipe)),
                 Classification(2),
                 Schedule(epochs=1, optimizer="sgd"),
                 lambda _: None,
