@@ -63,8 +63,7 @@ class Clips(Dataset[tuple[Tensor, int]]):
         of_split = {each.name for each in declared(SplitOptions)} & set(options)
         split_options = {name: options.pop(name) for name in of_split}
         spec = from_flat(ClipSpec, options)
-        length, crop = OF_NO_PAPER.clip(spec.length, spec.crop, self._stream.length)
-        self.spec = replace(spec, length=length, crop=crop)
+        self.spec = OF_NO_PAPER.fill(spec, self._stream.length)
         index, split = split_cache(opened, from_flat(SplitOptions, split_options), seed)
         parts = {"all": tuple(item.id for item in index.items)}
         parts |= {name: getattr(split, name) for name in ("train", "validation", "test")}

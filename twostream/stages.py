@@ -18,7 +18,13 @@ from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
-from twostream.nets.pretrained import fetch, load_published, pretrained_of, read_state
+from twostream.nets.pretrained import (
+    Pretrained,
+    fetch,
+    load_published,
+    pretrained_of,
+    read_state,
+)
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
 from twostream.runs import files
@@ -201,13 +207,12 @@ def spec_of(
     own = network is not None
     card: Card = OF_NO_PAPER if own else plugins.module(models, options.model).CARD
     clip, usual_length = options.clip, STREAMS[options.stream].length
-    length, crop = card.clip(clip.length, clip.crop, usual_length)
     return Spec(
         stream=options.stream,
         model=options.model,
         options=options.options,
         classes=classes,
-        clip=replace(clip, length=length, crop=crop),
+        clip=card.fill(clip, usual_length),
         recipe=cache.recipe,
         split=split,
         pretraining=pretraining,
@@ -230,7 +235,7 @@ def _learn(
     resume: bool,
     listener: Listener,
     pretraining: bool = False,
-    init: str | None = None,
+    init: str = "none",
     network: Any = None,
 ) -> bool:
     """Divide the videos, build the network and train it: what training and pretraining share.
@@ -257,12 +262,13 @@ def _learn(
     )
     lightning.seed_everything(options.seed, verbose=False)
     model = spec.build(network)
-    if init and not resume:
+    if init != "none" and not resume:
         _refuse_leakage(init, index, split)
         for note in _load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{options.model}, {parameters:,} parameters, {schedule.epochs} epochs")
+    epochs = schedule.epochs_for(len(split.train))
+    say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
     data = ClipData(
         cache,
         index.select(split.train),
@@ -273,6 +279,8 @@ def _learn(
         batch_size=schedule.batch_size,
         workers=options.jobs,
         first_epoch=first_epoch_after(folder / files.LAST) if resume else 0,
+        repeats=schedule.clips_an_epoch,
+        segments=schedule.segments,
     )
     trainer = fit(
         Training(
@@ -284,10 +292,12 @@ def _learn(
         ),
         data,
         folder,
-        epochs=schedule.epochs,
+        epochs=epochs,
+        ema=schedule.ema,
+        patience=schedule.patience,
         validated=bool(split.validation),
         resume=resume,
-        on_epoch=lambda row: listener.on_epoch(row, schedule.epochs),
+        on_epoch=lambda row: listener.on_epoch(row, epochs),
         progress_bar=listener.progress_bar,
         options=options.trainer,
     )
@@ -302,9 +312,19 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
 
 
 def _load_weights(model: Normalized, weights: str) -> list[str]:
+    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
     network: Any = model.network
-    if weights != "published":
+    if weights not in ("auto", "pretrained"):
         return load_published(network, read_state(weights))
+    told: Pretrained | None = getattr(network, "pretrained", None)
+    if weights == "auto":
+        if told is None or told.published is None or not told.installed:
+            return ["none: no package carries published ones of this model"]
+        try:
+            state = fetch(told.published)
+        except UserError as error:
+            return [f"none: {error}"]
+        return ["the published ones", *load_published(network, state)]
     published = pretrained_of(network).published
     if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")

@@ -194,7 +194,8 @@ def options() -> Callable[..., TrainOptions]:
     """A run of seconds; `clip`, `schedule` and `trainer` take their changes as dictionaries."""
 
     def make(stream: str = "temporal", **changes: Any) -> TrainOptions:
-        clip = {"length": 1 if stream == "spatial" else 3, "crop": 16} | changes.pop("clip", {})
+        length = 1 if stream == "spatial" else 3
+        clip = {"length": length, "crop": 16, "resize": 0} | changes.pop("clip", {})
         schedule = {"epochs": 3, "learning_rate": 0.01, "batch_size": 4}
         trainer = {"accelerator": "cpu", "devices": 1} | changes.pop("trainer", {})
         values: dict[str, Any] = {
@@ -203,6 +204,7 @@ def options() -> Callable[..., TrainOptions]:
             "options": {"width": 4},
             "jobs": 0,
             "clips": 2,
+            "label_smoothing": 0.0,
         }
         return TrainOptions(
             clip=ClipSpec(**clip),

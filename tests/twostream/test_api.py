@@ -11,7 +11,7 @@ import twostream as ts
 from twostream import stages
 from twostream.runs.checkpoint import load_checkpoint
 
-SMALL = {"epochs": 1, "crop": 16, "clips": 2, "jobs": 0, "batch_size": 4}
+SMALL = {"epochs": 1, "crop": 16, "resize": 0, "clips": 2, "jobs": 0, "batch_size": 4}
 
 
 class Mean(nn.Module):
@@ -76,7 +76,7 @@ def test_the_parts_are_those_of_a_training(toy, trained):
     ("changes", "words"),
     [
         ({"part": "tests"}, "choose from all, train, validation, test"),
-        ({"stream": "audio"}, "choose from spatial, temporal"),
+        ({"stream": "audio"}, "choose from spatial, temporal, difference"),
         ({"lenght": 3}, "no option 'lenght'"),
         ({"crop": 0}, "at least 1"),
     ],

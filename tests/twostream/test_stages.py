@@ -159,21 +159,24 @@ def test_clips_that_the_network_does_not_admit_are_refused_before_any_is_read(
 
 
 @pytest.mark.parametrize(
-    ("stream", "model", "clip", "length", "crop"),
+    ("stream", "model", "clip", "length", "crop", "resize"),
     [
-        ("spatial", "tiny", {}, 1, 64),
-        ("temporal", "tiny", {}, 10, 64),
-        ("spatial", "c3d", {}, 16, 112),
-        ("temporal", "c3d", {"length": 8, "crop": 64}, 8, 64),
-        ("temporal", "c3d", {"length": 8}, 8, 112),
-        ("spatial", "resnet", {}, 1, 224),
-        ("spatial", "videomae", {}, 16, 224),
+        ("spatial", "tiny", {}, 1, 64, 73),
+        ("temporal", "tiny", {}, 10, 64, 73),
+        ("spatial", "c3d", {}, 16, 112, 128),
+        ("temporal", "c3d", {"length": 8, "crop": 64}, 8, 64, 73),
+        ("temporal", "c3d", {"length": 8, "resize": 0}, 8, 112, 0),
+        ("spatial", "resnet", {}, 1, 224, 256),
+        ("spatial", "videomae", {}, 16, 224, 256),
+        ("temporal", "efficientnet_lite", {}, 10, 112, 128),
     ],
 )
-def test_clips_are_the_models_where_nothing_else_is_said(stream, model, clip, length, crop, toy):
+def test_clips_are_the_models_where_nothing_else_is_said(
+    stream, model, clip, length, crop, resize, toy
+):
     told = TrainOptions(stream=stream, model=model, clip=ClipSpec(stride=2, **clip))
     spec = stages.spec_of(told, toy, ("a", "b"), Split((), (), ()))
-    assert spec.clip == ClipSpec(length=length, crop=crop, stride=2)
+    assert spec.clip == ClipSpec(length=length, crop=crop, resize=resize, stride=2)
     assert spec.pretraining is False
 
 

@@ -60,6 +60,7 @@ class EfficientNetLite(nn.Module):
             head="_fc",
             unused=unused,
             published=partial(published_weights, variant),
+            installed=True,
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
         )
@@ -186,9 +187,6 @@ def _initialise(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            nn.init.uniform_(module.weight, -(limit := module.out_features**-0.5), limit)
-            nn.init.zeros_(module.bias)
 
 
 def create(

@@ -1,11 +1,13 @@
 """`twostream models`: what there is, and what it costs."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import click
 
 from flowcache.errors import UserError
 from twostream.commands._shared import JSON, example, notes, plugin_option, print_json
+from twostream.runs.training_options import StreamName
 
 
 @click.command(
@@ -16,7 +18,7 @@ from twostream.commands._shared import JSON, example, notes, plugin_option, prin
 @plugin_option("model")
 @click.option(
     "--stream",
-    type=click.Choice(["spatial", "temporal"]),
+    type=click.Choice(get_args(StreamName)),
     default="spatial",
     show_default=True,
     help="What the models are built for.",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from flowcache.errors import UserError
 from twostream.option_fields import check, option
 
 FROM_MODEL: Any = None
@@ -20,19 +21,44 @@ class ClipSpec:
         at_least=1,
         shown_default="the model's, or else 1 spatial, 10 temporal",
     )
-    stride: int = option(1, help="The distance between the frames of a clip.", at_least=1)
+    stride: int = option(
+        FROM_MODEL,
+        help="The distance between the frames of a clip.",
+        at_least=1,
+        shown_default="the model's",
+    )
     crop: int = option(
         FROM_MODEL,
         help="Height and width that the network sees, in pixels.",
         at_least=1,
         shown_default="the model's",
     )
+    resize: int = option(
+        FROM_MODEL,
+        help="The short side of the whole picture, in pixels, where the crop is cut; 0: as stored.",
+        at_least=0,
+        shown_default="the model's",
+    )
     scales: tuple[float, ...] = option(
         (),
-        help="Crop these shares of the short side, as 1,0.875,0.75; without, the crop as it is.",
+        help="In training crop one of these shares of the short side, as 1,0.875,0.75,0.66 (TSN).",
         above=0,
         at_most=1,
         metavar="S,S,…",
+    )
+    area: tuple[float, ...] = option(
+        (),
+        help="In training crop a share of the picture's area between these two, as 0.3,1, of a "
+        "proportion between 3:4 and 4:3.",
+        above=0,
+        at_most=1,
+        metavar="LOW,HIGH",
+    )
+    colour: float = option(
+        0.0,
+        help="In training change brightness, contrast and saturation by up to this share; frames alone.",
+        at_least=0,
+        below=1,
     )
     flip: bool = option(True, help="Mirror half of the training clips left to right.")
     subtract_mean: bool = option(
@@ -41,12 +67,26 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         """Raises UserError for a value outside its limits."""
-        if isinstance(self.scales, list):  # as JSON and TOML give it
-            object.__setattr__(self, "scales", tuple(self.scales))
+        for name in ("scales", "area"):
+            if isinstance(getattr(self, name), list):  # as JSON and TOML give it
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         check(self)
+        if self.area and (len(self.area) != 2 or self.area[0] > self.area[1]):
+            raise UserError(f"the area {self.area} must be a smallest and a largest share", "area")
+        if self.area and self.scales:
+            raise UserError(
+                "a crop is drawn by area or by scales: leave out one of the two", "area"
+            )
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """From `asdict`'s result, also of a checkpoint that still calls the crop its size."""
+        """From `asdict`'s result, also of a checkpoint that calls the crop its size, or has no resize."""
         renamed = {("crop" if name == "size" else name): value for name, value in plain.items()}
-        return cls(**renamed)
+        return cls(**{"resize": 0, **renamed})
+
+    def side(self, height: int, width: int) -> int:
+        """The side, in stored pixels, of the square of a picture that the network sees at test time."""
+        short = min(height, width)
+        return min(
+            short, max(1, round(short * self.crop / self.resize) if self.resize else self.crop)
+        )

@@ -14,10 +14,11 @@ from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.clip_spec import ClipSpec
+from twostream.data.colour import ColourJitter
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
-from twostream.data.sampling import Indices, even_clips, random_clip
-from twostream.data.streams import Stream
+from twostream.data.sampling import Indices, even_clips, random_clips
+from twostream.data.streams import Integers, Stream
 
 _OPEN_ENTRIES = 64
 
@@ -52,8 +53,17 @@ class ClipReader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": OrderedDict()}
 
-    def read(self, item: Item, indices: Indices, choose: ChooseViews) -> Batch:
-        """One clip, seen from each of the views that are chosen for its height and width."""
+    def read(
+        self,
+        item: Item,
+        indices: Indices,
+        choose: ChooseViews,
+        change: Callable[[Integers], Integers] | None = None,
+    ) -> Batch:
+        """One clip, seen from each of the views that are chosen for its height and width.
+
+        change: of the values of the whole clip (T, C, H, W), before it is cut.
+        """
         entry, stream, spec = self._entry(item.id), self._stream, self._spec
         numbers = indices.tolist()
         clip = stream.read(entry, numbers)
@@ -62,6 +72,8 @@ class ClipReader:
         else:
             mean = np.zeros((len(numbers), stream.channels), np.float32)
         views = choose(*clip.shape[2:])
+        if change is not None:
+            clip = change(clip)
         seen = [apply_view(clip, view, spec.crop, stream) for view in views]
         clips, gains = zip(*seen, strict=True)
         return Batch(
@@ -72,19 +84,34 @@ class ClipReader:
             torch.zeros(len(clips), dtype=torch.int64),
         )
 
-    def random(self, item: Item, rng: np.random.Generator) -> Batch:
-        """One clip for training: its start, its crop and its mirroring are drawn at random."""
-        spec = self._spec
-        indices = random_clip(self._stream.available(item), spec.length, spec.stride, rng)
-        return self.read(
-            item, indices, lambda h, w: [random_view(h, w, spec.crop, spec.scales, spec.flip, rng)]
-        )
+    def random(self, item: Item, rng: np.random.Generator, segments: int = 1) -> Batch:
+        """One clip for training: its start, its crop, its mirroring and its colours are drawn at random.
+
+        segments: a clip from each of so many equal parts of the video, all cropped and changed alike
+            (Wang et al. 2016, "Temporal Segment Networks", section 3.1).
+        """
+        spec, stream = self._spec, self._stream
+        starts = random_clips(stream.available(item), spec.length, spec.stride or 1, segments, rng)
+        colours = np.random.default_rng(rng.integers(2**63)) if spec.colour else None
+        view: list[View] = []
+
+        def choose(height: int, width: int) -> Sequence[View]:
+            if not view:
+                view.append(random_view(height, width, spec, rng))
+            return view
+
+        change = None
+        if colours is not None and stream.is_colour:
+            change = ColourJitter.drawn(spec.colour, colours)
+        return join([self.read(item, indices, choose, change) for indices in starts])
 
     def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
         """One of several evenly spaced clips for testing, seen from 1 or 10 crops."""
         spec = self._spec
-        indices = even_clips(self._stream.available(item), spec.length, spec.stride, clips)[number]
-        return self.read(item, indices, lambda h, w: fixed_views(h, w, spec.crop, crops))
+        indices = even_clips(self._stream.available(item), spec.length, spec.stride or 1, clips)[
+            number
+        ]
+        return self.read(item, indices, lambda h, w: fixed_views(h, w, spec, crops))
 
     def _entry(self, identifier: str) -> Entry:
         if self._owner != os.getpid():  # a forked child must not use its parent's open files
@@ -98,21 +125,30 @@ class ClipReader:
 
 
 class TrainClips(Dataset[Batch]):
-    """A random clip of each video; what is drawn depends on (seed, epoch, video) alone."""
+    """A random clip of each video; what is drawn depends on (seed, pass, video) alone.
+
+    segments: so many clips of each video, one behind the other in the batch; see `ClipReader.random`.
+    """
 
     def __init__(
-        self, cache: FlowCache, items: Sequence[Item], stream: Stream, spec: ClipSpec, seed: int
+        self,
+        cache: FlowCache,
+        items: Sequence[Item],
+        stream: Stream,
+        spec: ClipSpec,
+        seed: int,
+        segments: int = 1,
     ) -> None:
         self._reader = ClipReader(cache, stream, spec)
-        self._items, self._seed = items, seed
+        self._items, self._seed, self._segments = items, seed, segments
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        epoch, number = key
-        rng = np.random.default_rng([self._seed, epoch, number])
-        return self._reader.random(self._items[number], rng)
+        visit, number = key
+        rng = np.random.default_rng([self._seed, visit, number])
+        return self._reader.random(self._items[number], rng, self._segments)
 
 
 class TestClips(Dataset[Batch]):
@@ -155,7 +191,7 @@ def make_loader(
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=_join,
+        collate_fn=join,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         # Its own, or starting a loader would move the generator that dropout draws from.
@@ -163,5 +199,6 @@ def make_loader(
     )
 
 
-def _join(batches: Sequence[Batch]) -> Batch:
+def join(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
     return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from flowcache.types import Float32
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.streams import Integers, Stream
 
 
@@ -21,28 +22,45 @@ class View:
     mirrored: bool = False
 
 
-def random_view(
-    height: int,
-    width: int,
-    size: int,
-    scales: Sequence[float],
-    flip: bool,
-    rng: np.random.Generator,
-) -> View:
-    """A square at a random place, mirrored half of the time where `flip`.
+def random_view(height: int, width: int, spec: ClipSpec, rng: np.random.Generator) -> View:
+    """A square or rectangle at a random place, mirrored half of the time where `spec.flip`.
 
-    Its side is `size`, or the whole short side of a smaller picture; with `scales`, it is one of these
-    shares of the short side (Wang et al. 2016, "Temporal Segment Networks", section 3.2).
+    By default it is as large as at test time. With `spec.scales` its sides are shares of the short side,
+    drawn each by itself but at most one step of that list apart, so that the proportions change a little
+    (Wang et al. 2016, "Temporal Segment Networks", section 3.2). With `spec.area` it is a share of the
+    whole picture's area (Szegedy et al. 2015, "Going Deeper with Convolutions", section 6).
     """
-    short = min(height, width)
-    side = max(1, round(short * rng.choice(scales))) if len(scales) else min(size, short)
-    top, left = (int(rng.integers(0, extent - side + 1)) for extent in (height, width))
-    return View(top, left, side, side, bool(flip and rng.random() < 0.5))
+    if spec.area:
+        high, wide = _share_of_area(height, width, spec.area, rng)
+    elif spec.scales:
+        first = int(rng.integers(len(spec.scales)))
+        second = int(np.clip(first + rng.integers(-1, 2), 0, len(spec.scales) - 1))
+        short = min(height, width)
+        high, wide = (max(1, round(short * spec.scales[n])) for n in (first, second))
+    else:
+        high = wide = spec.side(height, width)
+    top, left = (
+        int(rng.integers(0, whole - part + 1)) for whole, part in ((height, high), (width, wide))
+    )
+    return View(top, left, high, wide, bool(spec.flip and rng.random() < 0.5))
 
 
-def fixed_views(height: int, width: int, size: int, crops: int) -> list[View]:
+def _share_of_area(
+    height: int, width: int, area: Sequence[float], rng: np.random.Generator
+) -> tuple[int, int]:
+    """Height and width of a share of the area, of a proportion between 3:4 and 4:3."""
+    for _ in range(10):
+        share = rng.uniform(area[0], area[1]) * height * width
+        proportion = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        high, wide = round(np.sqrt(share / proportion)), round(np.sqrt(share * proportion))
+        if 0 < high <= height and 0 < wide <= width:
+            return high, wide
+    return (min(height, width),) * 2  # of a picture so long that no such rectangle lies in it
+
+
+def fixed_views(height: int, width: int, spec: ClipSpec, crops: int) -> list[View]:
     """The centre (1), or the four corners and the centre, each also mirrored (10)."""
-    side = min(size, height, width)
+    side = spec.side(height, width)
     bottom, right = height - side, width - side
     centre = (bottom // 2, right // 2)
     if crops == 1:

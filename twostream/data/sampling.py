@@ -3,17 +3,25 @@
 A video with fewer than a clip spans is looped: after its last frame comes its first again.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
 
 
-def random_clip(available: int, length: int, stride: int, rng: np.random.Generator) -> Indices:
-    """One clip at a uniformly random start: (length,) numbers from 0 to available − 1."""
-    return _clip(
-        int(rng.integers(0, _last_start(available, length, stride) + 1)), available, length, stride
-    )
+def random_clips(
+    available: int, length: int, stride: int, segments: int, rng: np.random.Generator
+) -> Indices:
+    """A clip at a uniformly random start in each of equal segments: (segments, length).
+
+    Numbers are from 0 to available − 1. Of a video with fewer possible starts than segments some repeat.
+    """
+    starts = _last_start(available, length, stride) + 1
+    edges = [segment * starts // segments for segment in range(segments + 1)]
+    drawn = [int(rng.integers(first, max(first + 1, end))) for first, end in pairwise(edges)]
+    return np.stack([_clip(start, available, length, stride) for start in drawn])
 
 
 def even_clips(available: int, length: int, stride: int, clips: int) -> Indices:

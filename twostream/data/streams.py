@@ -1,4 +1,4 @@
-"""The two streams as values: what differs between appearance and motion stands here and only here."""
+"""The streams as values: what differs between appearance and motion stands here and only here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,12 +47,24 @@ def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
     return np.moveaxis(entry.rgb[indices], 3, 1)
 
 
+def _read_difference(entry: Entry, indices: Sequence[int]) -> Integers:
+    numbers = sorted({*indices, *(index + 1 for index in indices)})
+    place = {number: position for position, number in enumerate(numbers)}
+    frames = entry.rgb[numbers].astype(np.int16)
+    first, second = ([place[index + step] for index in indices] for step in (0, 1))
+    return np.moveaxis(frames[second] - frames[first], 3, 1)
+
+
 def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
     return entry.codes[indices]
 
 
 def _frames(item: Item) -> int:
     return item.frames
+
+
+def _pairs(item: Item) -> int:
+    return item.frames - 1
 
 
 def _fields(item: Item) -> int:
@@ -67,7 +79,13 @@ def _flow_scale(recipe: Recipe) -> tuple[float, ...]:
     return recipe.quantizer_step, recipe.quantizer_step
 
 
+def _difference_scale(_: Recipe) -> tuple[float, ...]:
+    return _DIFFERENCE_SCALE
+
+
 _RGB_SCALE = (1 / 255, 1 / 255, 1 / 255)
+# As large as frames are for a network that wants them divided by their deviation of about 0.225.
+_DIFFERENCE_SCALE = tuple(scale / 0.225 for scale in _RGB_SCALE)
 
 SPATIAL = Stream(
     name="spatial",
@@ -95,4 +113,19 @@ TEMPORAL = Stream(
     unit_scale=(1.0, 1.0),
 )
 
-STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL)}
+# Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
+# "Temporal Segment Networks", section 3.2).
+DIFFERENCE = Stream(
+    name="difference",
+    channels=3,
+    length=5,
+    available=_pairs,
+    read=_read_difference,
+    mirror=(1, 1, 1),
+    is_displacement=False,
+    is_colour=False,
+    scale=_difference_scale,
+    unit_scale=_DIFFERENCE_SCALE,
+)
+
+STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}

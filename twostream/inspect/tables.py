@@ -74,7 +74,7 @@ def figures_table(entries: Sequence[Entry], given: Input) -> Table:
             f"{entry.parameters:,}",
             f"{entry.macs / 1e9:.{2 if entry.macs < 1e10 else 1}f}",
             f"{unit} → {scores}" if unit < scores else f"{scores}",
-            "both" if len(entry.streams) == len(STREAMS) else " ".join(entry.streams),
+            "all" if len(entry.streams) == len(STREAMS) else " ".join(entry.streams),
         )
     return table
 

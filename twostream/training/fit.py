@@ -10,7 +10,13 @@ from typing import Any
 
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+)
 
 from flowcache.atomic import write_csv
 from flowcache.errors import UserError
@@ -27,6 +33,8 @@ def fit(
     folder: Path,
     *,
     epochs: int,
+    ema: float = 0.0,
+    patience: int | None = None,
     validated: bool,
     resume: bool,
     on_epoch: Callable[[Row], None] = lambda _: None,
@@ -39,6 +47,8 @@ def fit(
     videos, and fusion averages probabilities, so how sure a network is counts. Where nothing is held
     out for validation (`validated` is False), the last epoch counts as the best.
 
+    ema: decay of the moving average of the weights that is validated and kept; 0 is none.
+    patience: epochs without a lower validation loss after which the training stops.
     resume: go on from `last.ckpt`, to the result of an undisturbed run.
     options: on what it is computed.
     """
@@ -52,6 +62,10 @@ def fit(
         _Last(filename=Path(LAST).stem, **shared),
         _Metrics(folder / EPOCHS, on_epoch),
     ]
+    if ema:
+        callbacks.append(EMAWeightAveraging(decay=ema))
+    if patience and validated:
+        callbacks.append(EarlyStopping("val_loss", patience=patience))
     if progress_bar:
         callbacks.append(RichProgressBar(leave=False))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

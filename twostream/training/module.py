@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from twostream.nets.normalize import Normalized
 from twostream.runs.training_options import Schedule
+from twostream.training.mixing import mix
 
 Objective = Callable[[Tensor, Tensor, str], tuple[Tensor, Mapping[str, Any]]]
 
@@ -33,11 +35,16 @@ class Classification(nn.Module):
         )
 
     def forward(self, logits: Tensor, label: Tensor, part: str) -> tuple[Tensor, dict[str, Any]]:
-        """The loss, and a running accuracy as `<part>_top1`; part: "train" or "val"."""
-        smoothing = self._label_smoothing if part == "train" else 0.0
-        name = f"{part}_top1"
-        self._top1[name](logits, label)
+        """The loss, and a running accuracy as `<part>_top1`; part: "train" or "val".
+
+        Or "mixed", for the label that a mixed clip has beside its own: it has a loss and no accuracy.
+        """
+        smoothing = 0.0 if part == "val" else self._label_smoothing
         loss = functional.cross_entropy(logits, label, label_smoothing=smoothing)
+        name = f"{part}_top1"
+        if name not in self._top1:
+            return loss, {}
+        self._top1[name](logits, label)
         return loss, {name: self._top1[name]}
 
 
@@ -57,7 +64,7 @@ class Training(lightning.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Normalized,
         objective: Objective,
         schedule: Schedule,
         describe: Callable[[dict[str, Any]], None],
@@ -79,8 +86,11 @@ class Training(lightning.LightningModule):
         self._step(batch, "val")
 
     def _step(self, batch: Any, part: str) -> Tensor:
-        output = self.model(batch.clip, batch.mean, batch.gain)
-        loss, measures = self._objective(output, batch.label, part)
+        if part == "train":
+            loss, measures = self._train_loss(batch)
+        else:
+            output = self.model(batch.clip, batch.mean, batch.gain)
+            loss, measures = self._objective(output, batch.label, part)
         shared: dict[str, Any] = {
             "on_step": False,
             "on_epoch": True,
@@ -90,6 +100,23 @@ class Training(lightning.LightningModule):
         for name, value in measures.items():
             self.log(name, value, **shared)
         return loss
+
+    def _train_loss(self, batch: Any) -> tuple[Tensor, Mapping[str, Any]]:
+        """The loss of a batch that has a clip of each segment of its videos, perhaps mixed."""
+        segments = self._schedule.segments
+        values = self.model.normalise(batch.clip, batch.mean, batch.gain)
+        mixed = mix(values, segments, self._schedule)
+        output = self.model.network(mixed.values)
+        label = batch.label[::segments]
+        if (
+            segments > 1 and output.ndim > 1
+        ):  # the consensus of Wang et al. 2016, "Temporal Segment Networks", section 3.1
+            output = output.unflatten(0, (-1, segments)).mean(1)
+        loss, measures = self._objective(output, label, "train")
+        if mixed.share < 1:
+            other, _ = self._objective(output, label[mixed.partner], "mixed")
+            loss = mixed.share * loss + (1 - mixed.share) * other
+        return loss, measures
 
     def on_train_epoch_start(self) -> None:
         """Dropout and masks depend on the seed and the epoch alone, so a resumed run repeats them.
@@ -131,6 +158,8 @@ class Training(lightning.LightningModule):
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / warmup
+            if plan.decay == "late":
+                return 0.1 ** ((step >= 0.6 * steps) + (step >= 0.8 * steps))
             return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
         rate = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -8,7 +8,8 @@ def test_what_the_model_decides_is_left_open():
     spec = ClipSpec()
     assert spec.length is None
     assert spec.crop is None
-    assert (spec.stride, spec.scales, spec.flip, spec.subtract_mean) == (1, (), True, True)
+    assert (spec.stride, spec.resize) == (None, None)
+    assert (spec.scales, spec.flip, spec.subtract_mean) == ((), True, True)
 
 
 def test_a_list_of_scales_becomes_what_can_be_compared():
@@ -27,6 +28,18 @@ def test_numbers_that_make_no_clip_are_refused_by_their_name(values):
     assert caught.value.parameter == name
 
 
+@pytest.mark.parametrize("values", [{"area": (0.5,)}, {"area": (0.9, 0.3)}], ids=str)
+def test_an_area_is_a_smallest_and_a_largest_share(values):
+    with pytest.raises(UserError, match="smallest and a largest") as caught:
+        ClipSpec(**values)
+    assert caught.value.parameter == "area"
+
+
+def test_a_crop_by_area_and_by_scales_at_once_is_refused():
+    with pytest.raises(UserError, match="leave out one"):
+        ClipSpec(area=(0.3, 1), scales=(1.0, 0.75))
+
+
 def test_a_crop_that_an_older_checkpoint_calls_its_size_is_read():
     old = {
         "length": 3,
@@ -37,5 +50,5 @@ def test_a_crop_that_an_older_checkpoint_calls_its_size_is_read():
         "subtract_mean": True,
     }
     assert ClipSpec.from_plain(old) == ClipSpec(
-        length=3, crop=16, stride=2, scales=(1.0,), flip=False
+        length=3, crop=16, resize=0, stride=2, scales=(1.0,), flip=False
     )

@@ -3,12 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.streams import STREAMS
 
 RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
 SIDE = st.integers(1, 400)
-SCALES = st.lists(st.sampled_from([1.0, 0.875, 0.75, 0.66, 0.1]), max_size=4)
+SCALES = st.lists(st.sampled_from([1.0, 0.875, 0.75, 0.66, 0.1]), min_size=1, max_size=4)
 
 
 def inside(view, height, width):
@@ -21,33 +22,74 @@ def inside(view, height, width):
     )
 
 
-@given(SIDE, SIDE, SIDE, SCALES, st.booleans(), st.integers(0, 99))
-def test_a_random_view_is_a_square_inside_the_picture(height, width, size, scales, flip, seed):
-    view = random_view(height, width, size, scales, flip, np.random.default_rng(seed))
+@given(SIDE, SIDE, SIDE, st.sampled_from([0, 8, 128]), st.booleans(), st.integers(0, 99))
+def test_a_random_view_is_a_square_inside_the_picture_of_the_tests_size(
+    height, width, crop, resize, flip, seed
+):
+    spec = ClipSpec(crop=crop, resize=resize, flip=flip)
+    view = random_view(height, width, spec, np.random.default_rng(seed))
     assert inside(view, height, width)
-    assert view.height == view.width
-    short = min(height, width)
-    sides = [max(1, round(short * s)) for s in scales] or [min(size, short)]
-    assert view.height in sides
+    (tested,) = fixed_views(height, width, spec, 1)
+    assert view.height == view.width == tested.height
     assert flip or not view.mirrored
+
+
+@given(SIDE, SIDE, SCALES, st.integers(0, 99))
+def test_a_scaled_view_has_sides_of_these_shares_at_most_one_step_apart(
+    height, width, scales, seed
+):
+    view = random_view(height, width, ClipSpec(crop=8, scales=scales), np.random.default_rng(seed))
+    assert inside(view, height, width)
+    sides = [max(1, round(min(height, width) * s)) for s in scales]
+    pairs = {
+        (sides[a], sides[b])
+        for a in range(len(sides))
+        for b in (a - 1, a, a + 1)
+        if 0 <= b < len(sides)
+    }
+    assert (view.height, view.width) in pairs
+
+
+@given(SIDE, SIDE, st.integers(0, 99))
+def test_a_view_by_area_has_such_an_area_and_no_odd_proportion(height, width, seed):
+    spec = ClipSpec(crop=8, area=(0.3, 0.6))
+    view = random_view(height, width, spec, np.random.default_rng(seed))
+    assert inside(view, height, width)
+    if min(height, width) > 60 and max(height, width) < 1.3 * min(height, width):
+        share = view.height * view.width / (height * width)
+        assert 0.28 < share < 0.62
+        assert 0.73 < view.width / view.height < 1.37
 
 
 def test_random_views_are_uniform_in_place_size_and_mirroring():
     rng = np.random.default_rng(0)
-    views = [random_view(12, 15, 8, (), True, rng) for _ in range(6000)]
+    views = [random_view(12, 15, ClipSpec(crop=8), rng) for _ in range(6000)]
     places = np.zeros((5, 8))
     for view in views:
         places[view.top, view.left] += 1
     # Chi-square with 39 degrees of freedom: above 79 once in ten thousand.
     assert ((places - 150) ** 2 / 150).sum() < 79
     assert abs(sum(v.mirrored for v in views) - 3000) < 4 * 39
-    sides = [random_view(20, 30, 8, (1, 0.5), False, rng).height for _ in range(2000)]
+    spec = ClipSpec(crop=8, scales=(1, 0.5), flip=False)
+    views = [random_view(20, 30, spec, rng) for _ in range(2000)]
+    sides = [view.height for view in views]
     assert set(sides) == {20, 10}
     assert abs(sides.count(10) - 1000) < 4 * 23
+    # The second side is the first's, or its neighbour's where chance picks the one that there is.
+    assert abs(sum(v.height != v.width for v in views) - 2000 / 3) < 4 * 22
+
+
+def test_the_crop_is_the_share_of_the_picture_that_it_is_of_the_resized_one():
+    # 112 of a short side of 128 are 224 of 256, and all that there is of a smaller picture.
+    for resize, side in ((128, 224), (256, 112), (0, 112), (112, 256), (100, 256)):
+        (view,) = fixed_views(256, 340, ClipSpec(crop=112, resize=resize), 1)
+        assert view.height == view.width == side
+    (view,) = fixed_views(64, 80, ClipSpec(crop=112, resize=128), 1)
+    assert view.height == 56
 
 
 def test_ten_crops_are_four_corners_and_the_centre_and_their_mirror_images():
-    views = fixed_views(10, 14, 6, 10)
+    views = fixed_views(10, 14, ClipSpec(crop=6), 10)
     places = {(0, 0), (0, 8), (4, 0), (4, 8), (2, 4)}
     for mirrored in (False, True):
         own = {(v.top, v.left) for v in views if v.mirrored is mirrored}
@@ -58,7 +100,7 @@ def test_ten_crops_are_four_corners_and_the_centre_and_their_mirror_images():
 
 @given(SIDE, SIDE, SIDE)
 def test_one_crop_is_the_centre(height, width, size):
-    (view,) = fixed_views(height, width, size, 1)
+    (view,) = fixed_views(height, width, ClipSpec(crop=size), 1)
     assert inside(view, height, width)
     assert not view.mirrored
     assert abs(view.top - (height - view.top - view.height)) <= 1
@@ -67,12 +109,14 @@ def test_one_crop_is_the_centre(height, width, size):
 
 @given(SIDE, SIDE, SIDE)
 def test_fixed_views_lie_inside_any_picture(height, width, size):
-    assert all(inside(v, height, width) for v in fixed_views(height, width, size, 10))
+    assert all(
+        inside(v, height, width) for v in fixed_views(height, width, ClipSpec(crop=size), 10)
+    )
 
 
 def test_another_number_of_crops_is_refused():
     with pytest.raises(ValueError, match="1 or 10"):
-        fixed_views(10, 10, 5, 3)
+        fixed_views(10, 10, ClipSpec(crop=5), 3)
 
 
 def noise(stream, height=12, width=17, frames=3, dtype=None):
@@ -149,7 +193,7 @@ def test_every_frame_of_a_clip_is_seen_alike(seed, flip, scales):
     rng = np.random.default_rng(seed)
     for stream in (RGB, FLOW):
         clip = np.repeat(noise(stream, frames=1), 4, axis=0)
-        view = random_view(12, 17, 8, scales, flip, rng)
+        view = random_view(12, 17, ClipSpec(crop=8, scales=scales, flip=flip), rng)
         out, gain = apply_view(clip, view, 8, stream)
         assert out.shape == (4, stream.channels, 8, 8)
         assert gain.shape == (stream.channels,)

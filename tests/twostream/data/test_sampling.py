@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twostream.data.sampling import even_clips, random_clip
+from twostream.data.sampling import even_clips, random_clips
+
+
+def random_clip(available, length, stride, rng):
+    (clip,) = random_clips(available, length, stride, 1, rng)
+    return clip
+
 
 AVAILABLE = st.integers(1, 300)
 LENGTH = st.integers(1, 40)
@@ -80,3 +86,25 @@ def test_an_impossible_clip_is_refused(numbers):
         random_clip(*numbers, np.random.default_rng(0))
     with pytest.raises(ValueError, match="no clip"):
         even_clips(*numbers, 3)
+
+
+@given(AVAILABLE, LENGTH, STRIDE, st.integers(1, 12), st.integers(0, 99))
+def test_each_segment_has_a_clip_of_its_own_part(available, length, stride, segments, seed):
+    rng = np.random.default_rng(seed)
+    clips = random_clips(available, length, stride, segments, rng)
+    assert clips.shape == (segments, length)
+    assert clips.min() >= 0
+    assert clips.max() < available
+    starts = available - (length - 1) * stride  # how many there are
+    if starts >= segments:
+        for number, start in enumerate(clips[:, 0]):
+            assert number * starts // segments <= start < (number + 1) * starts // segments
+
+
+def test_in_a_segment_every_start_is_as_likely():
+    rng = np.random.default_rng(1)
+    seconds = [random_clips(23, 4, 1, 2, rng)[1, 0] for _ in range(3000)]
+    counts = np.bincount(seconds, minlength=20)
+    assert counts[:10].sum() == 0
+    # Chi-square with 9 degrees of freedom: above 33.7 once in ten thousand.
+    assert ((counts[10:] - 300) ** 2 / 300).sum() < 33.7

@@ -19,7 +19,7 @@ def test_a_stream_agrees_with_itself(name, toy):
     assert np.issubdtype(clip.dtype, np.integer)
     for values in (stream.mirror, stream.scale(toy.recipe), stream.unit_scale):
         assert len(values) == stream.channels
-    assert stream.available(item) == {"spatial": 5, "temporal": 4}[name]
+    assert stream.available(item) == {"spatial": 5, "temporal": 4, "difference": 4}[name]
 
 
 @pytest.mark.parametrize("name", sorted(STREAMS))
@@ -59,3 +59,14 @@ def test_flow_comes_as_signed_steps_that_scale_to_pixels(tmp_path, new_cache, ad
 def test_only_the_horizontal_displacement_changes_its_sign_in_a_mirror():
     assert FLOW.mirror == (-1, 1)
     assert RGB.mirror == (1, 1, 1)
+
+
+def test_differences_are_of_each_frame_and_the_next_with_their_sign(tmp_path, new_cache, add):
+    frames = np.zeros((4, 16, 16, 3), np.uint8)
+    frames[:] = np.array([200, 40, 90, 90])[:, None, None, None]
+    cache = new_cache(tmp_path)
+    add(cache, "c/a", frames)
+    clip = STREAMS["difference"].read(cache.entry("c/a"), [2, 0, 1])
+    rgb = RGB.read(cache.entry("c/a"), [0, 1, 2, 3]).astype(int)
+    np.testing.assert_array_equal(clip, np.diff(rgb, axis=0)[[2, 0, 1]])
+    np.testing.assert_allclose(clip.mean((1, 2, 3)), [0, -160, 50], atol=2)  # what JPEG changes

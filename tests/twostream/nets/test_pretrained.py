@@ -161,7 +161,9 @@ def test_a_stack_of_flow_has_the_mean_of_the_colours_at_any_length(length):
     assert torch.equal(first, state["features.0.weight"].mean(1, keepdim=True).expand_as(first))
 
 
-@pytest.mark.parametrize("name", ["cnn_m_2048", "early_fusion", "resnet", "tiny"])
+@pytest.mark.parametrize(
+    "name", ["cnn_m_2048", "early_fusion", "efficientnet_lite", "resnet", "tiny"]
+)
 @pytest.mark.parametrize("channels", [2, 3])
 def test_a_model_that_stacks_frames_says_so(name, channels):
     network = on_meta(build, name, channels=channels, length=3)

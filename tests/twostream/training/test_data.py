@@ -26,6 +26,22 @@ def test_an_epoch_visits_every_video_and_all_processes_equally_often(count, worl
     assert max(visits.values()) - min(visits.values()) <= 1
 
 
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3))
+def test_with_repeats_an_epoch_visits_every_video_so_often_and_no_visit_is_made_twice(
+    count, world, repeats, epochs
+):
+    visits = []
+    for epoch in range(epochs + 1):
+        for rank in range(world):
+            sampler = EpochSampler(count, 0, rank, world, epoch, repeats)
+            assert len(list(sampler)) == len(sampler)
+            visits += list(sampler)
+    times = Counter(visits)
+    assert set(times) == {(v, n) for v in range(repeats * (epochs + 1)) for n in range(count)}
+    # Only where the processes' shares are made equal.
+    assert sum(times.values()) - len(times) < world * (epochs + 1)
+
+
 def test_the_order_depends_on_the_seed_and_the_epoch_alone():
     def order(seed, epoch):
         sampler = EpochSampler(30, seed)

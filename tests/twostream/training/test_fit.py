@@ -182,6 +182,11 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_the_training_loss_is_the_cross_entropy_of_smoothed_labels(smoothing):
     class Fixed(torch.nn.Module):
+        network = torch.nn.Identity()
+
+        def normalise(self, clip, mean, gain):
+            return clip
+
         def forward(self, clip, mean, gain):
             return clip
 
