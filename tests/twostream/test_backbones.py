@@ -230,6 +230,18 @@ def test_a_network_of_timm_takes_its_weights_for_other_channels_and_classes(vari
     assert torch.equal(ours.state_dict()[f"model.{first}.weight"][:, 13], mean)
 
 
+def test_a_network_of_timm_with_two_heads_leaves_both_out(timm):
+    variant = "deit_tiny_distilled_patch16_224"
+    state = timm.create_model(variant).state_dict()
+    load_published(build(f"timm/{variant}", classes=0), state)
+    load_published(build(f"timm/{variant}", classes=1000), state)
+
+
+def test_weights_of_timm_expect_the_mean_and_the_deviation_that_it_tells(timm):
+    told = on_meta(build, "timm/vit_tiny_patch16_224").pretrained
+    assert told.mean == told.std == (0.5, 0.5, 0.5)
+
+
 def test_a_network_of_timm_that_needs_its_own_size_says_so(timm):
     with pytest.raises(ClipSizeError, match=r"vit_tiny.*model \(224\)"):
         build("timm/vit_tiny_patch16_224").eval()(torch.zeros(1, 3, 64, 64))

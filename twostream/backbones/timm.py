@@ -26,10 +26,11 @@ class Timm(nn.Module):
         )
         self._variant = variant
         known = self.model.pretrained_cfg
+        first_layers, heads = _names(known["first_conv"]), _names(known["classifier"])
         self.pretrained = Pretrained(
-            first_layer=known["first_conv"],
-            head=known["classifier"],
-            unused=() if classes else (known["classifier"],),
+            first_layer=next(iter(first_layers), ""),
+            head=next(iter(heads), ""),
+            unused=() if classes else heads,
             published=partial(_published, variant),
             mean=known["mean"],
             std=known["std"],
@@ -53,6 +54,11 @@ class Timm(nn.Module):
         except AssertionError as error:  # networks for pictures of one size say so in this way
             raise ClipSizeError(f"timm/{self._variant}: {error}", "crop") from None
         return out
+
+
+def _names(told: Any) -> tuple[str, ...]:
+    """The names of layers that timm tells: one, several, or none."""
+    return (told,) if isinstance(told, str) else tuple(told or ())
 
 
 def _published(variant: str) -> Mapping[str, Tensor]:

@@ -15,6 +15,7 @@ CARD = Card(paper="Simonyan & Zisserman, Two-Stream Convolutional Networks, NIPS
 def create(*, channels: int, length: int, classes: int, dropout: float = 0.9) -> nn.Module:
     """CNN-M-2048 for clips of `length` frames of `channels` channels, stacked."""
     check_share(dropout=dropout)
-    return Stacked(
-        backbones.create("cnn_m_2048", channels=channels * length, classes=classes, dropout=dropout)
+    frames = backbones.create(
+        "cnn_m_2048", channels=channels * length, classes=classes, dropout=dropout
     )
+    return Stacked(frames, channels)

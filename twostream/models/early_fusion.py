@@ -28,6 +28,7 @@ def create(
 ) -> nn.Module:
     """A 2-D network for clips of `length` frames of `channels` channels, stacked."""
     check_share(dropout=dropout)
-    return Stacked(
-        backbones.create(backbone, channels=channels * length, classes=classes, dropout=dropout)
+    frames = backbones.create(
+        backbone, channels=channels * length, classes=classes, dropout=dropout
     )
+    return Stacked(frames, channels)

@@ -35,12 +35,11 @@ def create(
     drop_path: see `backbones.efficientnet_lite`.
     """
     check_share(dropout=dropout, drop_path=drop_path)
-    return Stacked(
-        backbones.create(
-            f"efficientnet_lite{variant}",
-            channels=channels * length,
-            classes=classes,
-            dropout=dropout,
-            drop_path=drop_path,
-        )
+    frames = backbones.create(
+        f"efficientnet_lite{variant}",
+        channels=channels * length,
+        classes=classes,
+        dropout=dropout,
+        drop_path=drop_path,
     )
+    return Stacked(frames, channels)

@@ -28,8 +28,7 @@ def create(
 ) -> nn.Module:
     """A ResNet for clips of `length` frames of `channels` channels, stacked."""
     check_share(dropout=dropout)
-    return Stacked(
-        backbones.create(
-            f"resnet{depth}", channels=channels * length, classes=classes, dropout=dropout
-        )
+    frames = backbones.create(
+        f"resnet{depth}", channels=channels * length, classes=classes, dropout=dropout
     )
+    return Stacked(frames, channels)

@@ -14,8 +14,7 @@ def create(
 ) -> nn.Module:
     """A small network for clips of `length` frames of `channels` channels, stacked."""
     check_share(dropout=dropout)
-    return Stacked(
-        backbones.create(
-            "tiny", channels=channels * length, classes=classes, dropout=dropout, width=width
-        )
+    frames = backbones.create(
+        "tiny", channels=channels * length, classes=classes, dropout=dropout, width=width
     )
+    return Stacked(frames, channels)

@@ -1,6 +1,7 @@
 """Blocks that two or more models share."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -100,7 +101,13 @@ class Stacked(OverBackbone):
     """A 2-D network whose first convolution sees all frames: (B, T, C, H, W) → logits (B, K).
 
     Channels come in the order x1 y1 x2 y2 … (Simonyan & Zisserman 2014, equation 1).
+
+    channels: C, of one frame.
     """
+
+    def __init__(self, backbone: Any, channels: int) -> None:
+        super().__init__(backbone)
+        self.pretrained = replace(self.pretrained, frame_channels=channels)
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""

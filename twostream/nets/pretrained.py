@@ -45,6 +45,9 @@ class Pretrained:
     head: str
     """The name of the last layer, which stays fresh where it is for another number of classes."""
 
+    frame_channels: int | None = None
+    """How many channels a frame has, where the first layer sees a stack of frames as its channels."""
+
     prefix: str = ""
     """What stands before the published names in the network's own."""
 
@@ -108,8 +111,9 @@ def mean_and_std(network: Any) -> tuple[Colour, Colour]:
 def load_published(network: Any, state: State) -> list[str]:
     """Load a state dict into a network, adapting what may differ by its `pretrained`.
 
-    2-D kernels are inflated, the first layer's input channels averaged, a head for another number of
-    classes keeps its fresh weights. Returns what was done, one phrase each; raises WeightsError for
+    2-D kernels are inflated, the first layer's are repeated for a stack of such frames as they are for,
+    or else averaged over their input channels, a head for another number of classes keeps its fresh
+    weights. Returns what was done, one phrase each; raises WeightsError for
     anything else that is missing, unknown or of another shape, and then nothing has changed; UserError
     for a network without `pretrained`.
     """
@@ -125,8 +129,14 @@ def load_published(network: Any, state: State) -> list[str]:
             )
         want = own[name].shape
         if name == f"{told.first_layer}.weight" and value.shape[1:2] != want[1:2]:
-            value = convert_first_layer(value, want[1])
-            notes.append(f"{told.first_layer}: averaged over its input channels and repeated")
+            if value.shape[1] == told.frame_channels:
+                value = stack_first_layer(value, want[1] // value.shape[1])
+                notes.append(
+                    f"{told.first_layer}: repeated for each frame, divided by their number"
+                )
+            else:
+                value = convert_first_layer(value, want[1])
+                notes.append(f"{told.first_layer}: averaged over its input channels and repeated")
         if value.ndim == 4 and len(want) == 5:
             value = inflate(value, want[2])
             inflated += 1
@@ -198,6 +208,14 @@ def convert_first_layer(weight: Tensor, channels: int) -> Tensor:
     """
     mean = weight.mean(dim=1, keepdim=True)
     return mean.repeat_interleave(channels, dim=1)
+
+
+def stack_first_layer(weight: Tensor, length: int) -> Tensor:
+    """(O, C, …) → (O, length × C, …): repeated for each frame of a stack and divided by the length.
+
+    So a stack of one still frame gives what the frame gave, as an inflated kernel does in time.
+    """
+    return torch.cat([weight] * length, 1) / length
 
 
 def inflate(weight: Tensor, length: int) -> Tensor:

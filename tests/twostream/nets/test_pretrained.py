@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_networks import build, on_meta
 from safetensors.torch import save_file
 
 from flowcache import plugins
@@ -135,6 +136,40 @@ def test_a_temporal_network_takes_a_spatial_ones_weights():
         if name != "features.0.weight":
             assert torch.equal(network.state_dict()[f"backbone.{name}"], value), name
     assert any("features.0" in note and "averaged" in note for note in notes)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_still_clip_says_to_a_stack_of_frames_what_its_frame_said_to_the_network(length):
+    state, network = published(), tiny(length=length, seed=2)
+    notes = load_published(network, state)
+    alone = backbones.create("tiny", channels=3, classes=10, width=4)
+    alone.load_state_dict(state)
+    frames = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = alone.eval()(frames)
+        assert expected.std() > 0.01
+        clip = frames[:, None].expand(-1, length, -1, -1, -1)
+        torch.testing.assert_close(network.eval()(clip), expected, rtol=1e-4, atol=1e-5)
+    assert any("repeated for each frame" in note for note in notes) == (length > 1)
+
+
+@pytest.mark.parametrize("length", [3, 6, 9])  # such stacks have as many channels as ones of RGB
+def test_a_stack_of_flow_has_the_mean_of_the_colours_at_any_length(length):
+    state, network = published(), tiny(channels=2, length=length, seed=2)
+    load_published(network, state)
+    first = network.state_dict()["backbone.features.0.weight"]
+    assert torch.equal(first, state["features.0.weight"].mean(1, keepdim=True).expand_as(first))
+
+
+@pytest.mark.parametrize(
+    "name", ["cnn_m_2048", "early_fusion", "efficientnet_lite", "resnet", "tiny"]
+)
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_model_that_stacks_frames_says_so(name, channels):
+    network = on_meta(build, name, channels=channels, length=3)
+    assert network.pretrained.frame_channels == channels
+    first = network.get_submodule(network.pretrained.first_layer)
+    assert first.in_channels == 3 * channels
 
 
 def test_a_head_for_other_classes_stays_fresh_and_that_is_said():

@@ -64,8 +64,10 @@ def test_a_checkpoint_rebuilds_its_network_and_says_what_it_is(tmp_path, spec, s
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 MINUS_ONE_TO_ONE = ((0.5,) * 3, (0.5,) * 3)
+LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 OTHERS = {
     "c3d": ((101.41 / 255, 97.66 / 255, 90.25 / 255), (1 / 255,) * 3),
+    "efficientnet_lite": LITE,
     "i3d": MINUS_ONE_TO_ONE,
     "mc3": KINETICS,
     "mvit": ((0.45,) * 3, (0.225,) * 3),
@@ -74,9 +76,8 @@ OTHERS = {
     "timesformer": ((0.45,) * 3, (0.225,) * 3),
     "vivit": MINUS_ONE_TO_ONE,
 }
-LITE = {"backbone": "efficientnet_lite0"}
 WITH_OPTIONS = [(name, {}, OTHERS.get(name, IMAGENET)) for name in plugins.names(models)] + [
-    ("inflate", LITE, ((127 / 255,) * 3, (128 / 255,) * 3)),
+    ("inflate", {"backbone": "efficientnet_lite0"}, LITE),
     ("single_frame", {"backbone": "resnet50"}, IMAGENET),
     ("vivit", {"encoder": "joint"}, MINUS_ONE_TO_ONE),
 ]
