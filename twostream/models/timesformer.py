@@ -143,6 +143,10 @@ class TimeSformer(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class token and the positions."""
+        return frozenset({"cls_token", "pos_embed", "time_embed"})
+
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint, or a 2-D ViT's, in this network's names and grid.
 

@@ -172,6 +172,10 @@ class Pretrainer(nn.Module):
         init_encoder(self.decoder)
         init_encoder(self.encoder_to_decoder)
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """The mask token; positions are fixed."""
+        return frozenset({"mask_token"})
+
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → scalar loss; the mask is drawn from torch's global generator."""
         order, visible = self.draw(clip)

@@ -86,6 +86,10 @@ class Joint(nn.Module):
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class token and the positions."""
+        return frozenset({"cls_token", "pos_embed"})
+
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets; its positions are the same at all times."""
         named = _of_pictures(state, self.patch_embed, self._grid)
@@ -156,6 +160,10 @@ class Factorised(nn.Module):
         x = self.time_norm(self.time_blocks(torch.cat((token, moments), 1)))
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
+
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class tokens and the positions of both encoders."""
+        return frozenset({"cls_token", "pos_embed", "time_token", "time_embed"})
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from twostream.runs.training_options import Schedule
+from twostream.training.weight_decay import decayed_names
 
 Objective = Callable[[Tensor, Tensor, str], tuple[Tensor, Mapping[str, Any]]]
 
@@ -110,11 +111,11 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW or SGD with momentum 0.9, and a learning rate that changes at every step."""
         plan = self._schedule
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        decayed = decayed_names(self.model)
+        named = list(self.model.named_parameters())
         groups: list[dict[str, Any]] = [
-            {"params": decayed},
-            {"params": others, "weight_decay": 0.0},
+            {"params": [p for name, p in named if name in decayed]},
+            {"params": [p for name, p in named if name not in decayed], "weight_decay": 0.0},
         ]
         optimizer: torch.optim.Optimizer
         if plan.optimizer == "adamw":
