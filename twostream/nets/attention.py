@@ -63,9 +63,10 @@ class MLP(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Leaves out what a layer adds, for a share of the clips (Huang et al. 2016, stochastic depth).
+    """Leaves out what a layer adds, for a share of the rows (Huang et al. 2016, stochastic depth).
 
-    (B, …) → (B, …); what stays is scaled up, so that the mean stays too. In evaluation nothing changes.
+    (B, …) → (B, …), where a row is a clip, or a part of one that the layer sees by itself; what stays is
+    scaled up, so that the mean stays too. In evaluation nothing changes.
     """
 
     def __init__(self, share: float) -> None:
