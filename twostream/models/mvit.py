@@ -140,6 +140,10 @@ class Positions(nn.Module):
         for parameter in self.parameters():
             nn.init.trunc_normal_(parameter, std=0.02)
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """All: the class token and the positions."""
+        return frozenset(name for name, _ in self.named_parameters())
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, T, H, W) → (B, 1 + T·H·W, D)."""
         frames, height, width = x.shape[2:]

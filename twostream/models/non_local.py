@@ -10,8 +10,10 @@ blocks, which start as the identity.
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+from twostream.nets.attention import attend
 from twostream.nets.layers import check_share, conv3d, init_convolutions, shortcut3d
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
@@ -31,28 +33,34 @@ _GROUPS = ("res2", "res3", "res4", "res5")
 
 
 class NonLocal(nn.Module):
-    """z = x + W y, y = softmax(θ(x)ᵀ φ(x)) g(x): embedded Gaussian (equations 1, 3 and 6).
+    """z = x + BN(W y), y = softmax(θ(x)ᵀ φ(x̂) / √(C/2)) g(x̂): embedded Gaussian (equations 1, 3 and 6).
 
-    The embeddings have half the channels. φ and g see the largest of each 2×2 places, which leaves a
-    quarter of the work and takes nothing from what x may ask (section 3.3).
+    x̂ is the largest of each 2×2 places of a frame, of which there are a quarter as many (section 3.3,
+    "subsampling trick"). As in the authors' code, θ, φ, g and W have offsets, x is subsampled before φ
+    and g and not after them, and the products are divided by the root of the channels. At its start the
+    block is the identity (section 4.1).
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.theta = conv3d(width, width // 2, (1, 1, 1))
-        self.phi = conv3d(width, width // 2, (1, 1, 1))
-        self.g = conv3d(width, width // 2, (1, 1, 1))
-        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True)  # one place stays one place
-        self.out = conv3d(width // 2, width, (1, 1, 1))
+        self.theta = nn.Conv3d(width, width // 2, 1)
+        self.phi = nn.Conv3d(width, width // 2, 1)
+        self.g = nn.Conv3d(width, width // 2, 1)
+        # Unlike the authors', an odd side keeps its edge, and so one place stays one place.
+        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True)
+        self.out = nn.Conv3d(width // 2, width, 1)
         self.bn = nn.BatchNorm3d(width)
+        self.start_as_identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) → the same shape."""
-        theta = self.theta(x).flatten(2)  # (B, C/2, THW), what each place asks
-        phi = self.pool(self.phi(x)).flatten(2)  # (B, C/2, THW/4)
-        g = self.pool(self.g(x)).flatten(2)
-        attention = (theta.transpose(1, 2) @ phi).softmax(dim=-1)  # (B, THW, THW/4)
-        y = (attention @ g.transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
+        subsampled = self.pool(x)
+        asked, answers, values = (
+            # Channels last, and one head: (B, 1, places and times, C/2).
+            embedded.flatten(2).transpose(1, 2)[:, None]
+            for embedded in (self.theta(x), self.phi(subsampled), self.g(subsampled))
+        )
+        y = torch.unflatten(attend(asked, answers, values).transpose(1, 2), 2, x.shape[2:])
         z: Tensor = x + self.bn(self.out(y))
         return z
 
@@ -60,6 +68,8 @@ class NonLocal(nn.Module):
         """A scale of 0 behind small embeddings, with which the softmax starts flat (section 4.1)."""
         for conv in (self.theta, self.phi, self.g, self.out):
             nn.init.normal_(conv.weight, std=0.01)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
         nn.init.zeros_(self.bn.weight)
 
 

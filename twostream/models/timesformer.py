@@ -57,7 +57,9 @@ class PatchEmbed(nn.Module):
 class DividedBlock(nn.Module):
     """A layer that attends in time, then in space (section 3.3): (B, 1 + T·N, D) → the same.
 
-    The class token comes first, then the patches of one frame after another.
+    The class token comes first, then the patches of one frame after another. In training `drop_path` is
+    the share, as in the authors' code, of the places of a clip for which attention in time is left out,
+    of the frames for which attention in space is, and of the clips for which the MLP is.
     """
 
     def __init__(self, width: int, heads: int, drop_path: float) -> None:
@@ -77,15 +79,17 @@ class DividedBlock(nn.Module):
         token, patches = x[:, :1], x[:, 1:].reshape(batch, frames, -1, width)
 
         of_place = patches.transpose(1, 2).reshape(-1, frames, width)
-        found = self.temporal_fc(self.temporal_attn(self.temporal_norm1(of_place)))
-        found = found.reshape(batch, -1, frames, width).transpose(1, 2)
-        patches = patches + self.drop_path(found)
+        # Before the linear layer, whose offset therefore always passes.
+        found = self.drop_path(self.temporal_attn(self.temporal_norm1(of_place)))
+        found = self.temporal_fc(found).reshape(batch, -1, frames, width).transpose(1, 2)
+        patches = patches + found
 
         everywhere = token[:, None].expand(-1, frames, -1, -1)
         of_frame = torch.cat((everywhere, patches), 2)
-        found = self.attn(self.norm1(of_frame.flatten(0, 1))).reshape(of_frame.shape)
+        found = self.drop_path(self.attn(self.norm1(of_frame.flatten(0, 1))))
+        found = found.reshape(of_frame.shape)
         found = torch.cat((found[:, :, 0].mean(1, keepdim=True), found[:, :, 1:].flatten(1, 2)), 1)
-        x = torch.cat((token, patches.flatten(1, 2)), 1) + self.drop_path(found)
+        x = torch.cat((token, patches.flatten(1, 2)), 1) + found
 
         out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
         return out
@@ -155,6 +159,10 @@ class TimeSformer(nn.Module):
             std=(0.225, 0.225, 0.225),
         )
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class token and the positions."""
+        return frozenset({"cls_token", "pos_embed", "time_embed"})
+
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' checkpoint, or a 2-D ViT's, in this network's names and grid.
 
@@ -192,8 +200,9 @@ def create(
 ) -> TimeSformer:
     """A ViT-B with divided attention for clips of `length` frames of `channels` channels.
 
-    size: side of the pictures, px, whose positions are learned. drop_path: share of the clips for
-    which the last layer is left out in training; the layers before it are so less and less.
+    size: side of the pictures, px, whose positions are learned. drop_path: share of the places, frames
+    and clips for which the last layer's attention in time, in space and its MLP are left out in
+    training, as in the authors' training on Kinetics; those of the layers before it are so less and less.
     """
     check_share(dropout=dropout, drop_path=drop_path)
     check_encoder(width=width, heads=heads, patch=patch, size=size, depth=depth)

@@ -21,6 +21,7 @@ from twostream.nets.attention import (
     encoder_layers,
     init_encoder,
     own_names,
+    small,
     split_heads,
 )
 from twostream.nets.layers import ClipSizeError, check_share
@@ -33,6 +34,7 @@ CARD = Card(
     length=16,
     weights="the authors', pretrained or Kinetics'",
 )
+HEAD_SCALE = 0.001  # of the last layer's first weights, as the authors fine-tune
 
 
 class KeyUnbiasedAttention(nn.Module):
@@ -68,7 +70,11 @@ def sine_positions(count: int, like: Tensor) -> Tensor:
 
 
 class VideoMAE(nn.Module):
-    """(B, T, C, H, W) → logits (B, K) from the mean over tokens; T fills tubelets, H and W patches."""
+    """(B, T, C, H, W) → logits (B, K) from the mean over tokens; T fills tubelets, H and W patches.
+
+    Its layers begin as the authors' do in pretraining (Glorot & Bengio 2010, uniform), for in fine-tuning
+    they are loaded; the last one begins as theirs in fine-tuning.
+    """
 
     def __init__(
         self,
@@ -92,7 +98,11 @@ class VideoMAE(nn.Module):
         self.fc_norm = nn.LayerNorm(width, eps=EPS)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, classes)
-        init_encoder(self)
+        init_encoder(self, draw=nn.init.xavier_uniform_)
+        # What was pretrained is disturbed little by a last layer that begins next to zero.
+        small(self.fc.weight)
+        with torch.no_grad():
+            self.fc.weight.mul_(HEAD_SCALE)
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
@@ -175,10 +185,16 @@ class Pretrainer(nn.Module):
         values = conv.in_channels * self._tubelet * self._patch**2
         self.encoder = Encoder(patch_embed, blocks, wide)
         self.encoder_to_decoder = nn.Linear(wide, narrow, bias=False)
-        self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, narrow), std=0.02))
+        # The authors cut at one deviation.
+        token = nn.init.trunc_normal_(torch.empty(1, 1, narrow), std=0.02, a=-0.02, b=0.02)
+        self.mask_token = nn.Parameter(token)
         self.decoder = Decoder(narrow, 4, narrow_heads, values)
-        init_encoder(self.decoder)
-        init_encoder(self.encoder_to_decoder)
+        # The map to the decoder begins as PyTorch's linear layers do, theirs too.
+        init_encoder(self.decoder, draw=nn.init.xavier_uniform_)
+
+    def no_weight_decay(self) -> frozenset[str]:
+        """The mask token; positions are fixed."""
+        return frozenset({"mask_token"})
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → scalar loss; the mask is drawn from torch's global generator."""

@@ -95,6 +95,10 @@ class Joint(nn.Module):
             std=(0.5, 0.5, 0.5),
         )
 
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class token and the positions."""
+        return frozenset({"cls_token", "pos_embed"})
+
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets; its positions are the same at all times."""
         named = _of_pictures(state, self.patch_embed, self._grid)
@@ -173,6 +177,10 @@ class Factorised(nn.Module):
             mean=(0.5, 0.5, 0.5),
             std=(0.5, 0.5, 0.5),
         )
+
+    def no_weight_decay(self) -> frozenset[str]:
+        """The class tokens and the positions of both encoders."""
+        return frozenset({"cls_token", "pos_embed", "time_token", "time_embed"})
 
     def _translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A 2-D ViT's weights for tubelets."""

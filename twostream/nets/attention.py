@@ -63,9 +63,10 @@ class MLP(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Leaves out what a layer adds, for a share of the clips (Huang et al. 2016, stochastic depth).
+    """Leaves out what a layer adds, for a share of the rows (Huang et al. 2016, stochastic depth).
 
-    (B, …) → (B, …); what stays is scaled up, so that the mean stays too. In evaluation nothing changes.
+    (B, …) → (B, …), where a row is a clip, or a part of one that the layer sees by itself; what stays is
+    scaled up, so that the mean stays too. In evaluation nothing changes.
     """
 
     def __init__(self, share: float) -> None:
@@ -126,11 +127,19 @@ def check_encoder(*, width: int, heads: int, patch: int, size: int, **counts: in
         raise ValueError(f"size={size} must be a multiple of patch={patch}")
 
 
-def init_encoder(network: nn.Module) -> None:
-    """Small weights and no offsets in all linear layers, as the published networks began."""
+def small(weight: Tensor) -> None:
+    """Draw from a normal distribution of deviation 0.02, as the weights of most ViTs began."""
+    nn.init.trunc_normal_(weight, std=0.02)
+
+
+def init_encoder(network: nn.Module, *, draw: Callable[[Tensor], object] = small) -> None:
+    """Draw the weights of all linear layers, by draw(weight) in place, and set their offsets to zero.
+
+    Normalisations begin with scale 1 and offset 0 by themselves.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            draw(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from twostream.nets.normalize import Normalized
 from twostream.runs.training_options import Schedule
 from twostream.training.mixing import mix
+from twostream.training.parameter_groups import parameter_groups
 
 Objective = Callable[[Tensor, Tensor, str], tuple[Tensor, Mapping[str, Any]]]
 
@@ -108,9 +109,8 @@ class Training(lightning.LightningModule):
         mixed = mix(values, segments, self._schedule)
         output = self.model.network(mixed.values)
         label = batch.label[::segments]
-        if (
-            segments > 1 and output.ndim > 1
-        ):  # the consensus of Wang et al. 2016, "Temporal Segment Networks", section 3.1
+        # The consensus of Wang et al. 2016, "Temporal Segment Networks", section 3.1.
+        if segments > 1 and output.ndim > 1:
             output = output.unflatten(0, (-1, segments)).mean(1)
         loss, measures = self._objective(output, label, "train")
         if mixed.share < 1:
@@ -125,10 +125,10 @@ class Training(lightning.LightningModule):
         """
         entropy = [self._seed, self.current_epoch, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-        if self._schedule.partial_bn:
-            norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-            for norm in norms[1:]:
-                norm.eval()
+        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        frozen = norms if self._schedule.body_rate == 0 else norms[1:] * self._schedule.partial_bn
+        for norm in frozen:
+            norm.eval()
 
     def on_validation_epoch_start(self) -> None:
         """What a network masks in validation is the same after each epoch: the losses are compared."""
@@ -137,21 +137,12 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW or SGD with momentum 0.9, and a learning rate that changes at every step."""
         plan = self._schedule
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed},
-            {"params": others, "weight_decay": 0.0},
-        ]
+        groups = parameter_groups(self.model, plan)
         optimizer: torch.optim.Optimizer
         if plan.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(
-                groups, plan.learning_rate, weight_decay=plan.weight_decay
-            )
+            optimizer = torch.optim.AdamW(groups, plan.learning_rate)
         else:
-            optimizer = torch.optim.SGD(
-                groups, plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay
-            )
+            optimizer = torch.optim.SGD(groups, plan.learning_rate, momentum=0.9)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = max(1, round(plan.warmup * steps))
 

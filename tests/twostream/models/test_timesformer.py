@@ -134,6 +134,111 @@ def test_a_patch_does_not_see_other_places_of_other_frames_in_one_layer():
     assert changed[0] > 1e-6  # the class token is in all frames
 
 
+# Stochastic depth
+
+
+def dropping(share, zero=()):
+    """A layer in training that leaves out a share, all weights moved but those of the names in `zero`.
+
+    The offset behind attention in time is zero as well.
+    """
+    torch.manual_seed(0)
+    block = stirred(timesformer.DividedBlock(24, 3, share))
+    for name in ("temporal_fc.bias", *zero):
+        torch.nn.init.zeros_(block.get_parameter(name))
+    return block.train()
+
+
+@torch.no_grad()
+def test_where_all_is_left_out_the_input_passes_on_and_in_evaluation_nothing_is():
+    block, x = dropping(1 - 1e-6), drawn(2, 1 + 3 * 4, 24)
+    torch.manual_seed(0)
+    assert torch.equal(block(x, 3), x)
+    whole = dropping(0.0)(x, 3)
+    assert (whole - x).abs().amax(-1).min() > 0.1
+    assert torch.equal(block.eval()(x, 3), whole)
+
+
+# The last weights of the parts but one: where they are zero, that part alone adds anything.
+OTHERS = {
+    "temporal_fc": ("attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias"),
+    "attn": ("temporal_fc.weight", "mlp.fc2.weight", "mlp.fc2.bias"),
+    "mlp": ("temporal_fc.weight", "attn.proj.weight", "attn.proj.bias"),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", OTHERS)
+def test_each_part_is_left_out_for_whole_rows_and_scaled_up_for_the_others(part):
+    """Rows are the places of a clip in time, its frames in space, and the clips themselves."""
+    clips, frames, places = 30, 3, 4
+    block, x = dropping(0.5, OTHERS[part]), drawn(clips, 1 + frames * places, 24)
+    torch.manual_seed(0)
+    added = block(x, frames) - x
+    full = block.eval()(x, frames) - x
+    assert added.abs().max() > 0.1
+
+    def share(one, whole):
+        """Whether a row was added twofold, or not at all: nothing between."""
+        twofold = torch.allclose(one, 2 * whole, rtol=1e-3, atol=1e-4)
+        assert twofold or torch.equal(one, torch.zeros_like(one))
+        return twofold
+
+    def grid(values):
+        return values[:, 1:].unflatten(1, (frames, places))
+
+    if part == "temporal_fc":
+        # All frames of a place together; the class token takes no part.
+        rows = [
+            [share(grid(added)[b, :, n], grid(full)[b, :, n]) for n in range(places)]
+            for b in range(clips)
+        ]
+        assert not added[:, 0].any()
+    elif part == "attn":
+        rows = [
+            [share(grid(added)[b, t], grid(full)[b, t]) for t in range(frames)]
+            for b in range(clips)
+        ]
+        # The class token has the mean of the frames that are left, scaled up.
+        for b, kept in enumerate(rows):
+            if not any(kept):
+                assert not added[b, 0].any()
+            elif all(kept):
+                torch.testing.assert_close(added[b, 0], 2 * full[b, 0], rtol=1e-3, atol=1e-4)
+    else:
+        rows = [[share(added[b], full[b])] for b in range(clips)]
+    outcomes = [kept for row in rows for kept in row]
+    assert 0.25 < sum(outcomes) / len(outcomes) < 0.75
+    if part != "mlp":  # drawn row by row within a clip
+        assert any(len(set(row)) == 2 for row in rows)
+
+
+@torch.no_grad()
+def test_the_offset_behind_attention_in_time_passes_though_that_is_left_out():
+    block, x = dropping(1 - 1e-6), drawn(1, 1 + 3 * 4, 24)
+    block.temporal_fc.bias.copy_(drawn(24, seed=4))
+    added = block(x, 3) - x
+    expected = block.temporal_fc.bias.expand(12, 24)
+    torch.testing.assert_close(added[0, 1:], expected, rtol=1e-4, atol=1e-5)
+    assert not added[0, 0].any()
+
+
+def test_layers_are_left_out_the_more_the_deeper_they_are_a_tenth_at_most():
+    with torch.device("meta"):
+        model = timesformer.create(channels=3, length=8, classes=400)
+    shares = [block.drop_path.share for block in model.blocks]
+    assert shares == pytest.approx([0.1 * layer / 11 for layer in range(12)])
+
+
+@torch.no_grad()
+def test_a_network_drops_in_training_alone():
+    model, clip = stirred(build(drop_path=0.9)), drawn(2, 4, 3, 32, 32)
+    torch.manual_seed(0)
+    assert torch.equal(model(clip), model(clip))
+    model.train()
+    assert not torch.equal(model(clip), model(clip))
+
+
 # Time
 
 

@@ -1,15 +1,17 @@
-"""What helps a training on few videos: each option does what it says, and is kept through a resumption."""
+"""What helps a training on few videos: each option does what it says, also in a resumed run."""
 
 import pytest
 import torch
 from made_runs import checkpoint, rows_of, same, weights
 
+from flowcache import plugins
 from flowcache.errors import UserError
-from twostream import stages
+from twostream import models, stages
 from twostream.nets.normalize import Normalized
 from twostream.runs.files import BEST, LAST
 from twostream.runs.training_options import Schedule
 from twostream.training.module import Classification, Training
+from twostream.training.parameter_groups import parameter_groups
 
 
 @pytest.mark.parametrize(
@@ -84,14 +86,14 @@ def test_each_learns_and_a_killed_run_goes_on_to_the_same_result(changes, toy, t
     plan = options(schedule={"epochs": 3, **changes})
     whole = stages.train(toy, tmp_path / "whole", plan)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def die(row, _):
         if row["epoch"] == 2:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         stages.train(toy, tmp_path / "parts", plan, listener=stages.Listener(on_epoch=die))
     resumed = stages.train(toy, tmp_path / "parts", plan, resume=True)
     assert (whole.logits == resumed.logits).all()
@@ -166,3 +168,45 @@ def test_kernels_lie_with_their_channels_innermost_and_compute_the_same():
         p.is_contiguous(memory_format=torch.channels_last) for p in door.parameters() if p.ndim == 4
     )
     torch.testing.assert_close(network(pictures), expected)
+
+
+def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options):
+    plan = options(
+        model="resnet", options={}, schedule={"epochs": 1, "body_rate": 0.0}, init="none"
+    )
+    torch.manual_seed(0)
+    stages.train(toy, tmp_path, plan)
+    learnt, fresh = weights(tmp_path / LAST), None
+    other = options(
+        model="resnet",
+        options={},
+        schedule={"epochs": 1, "body_rate": 0.0, "learning_rate": 1e-12},
+        init="none",
+    )
+    stages.train(toy, tmp_path / "start", other)
+    fresh = weights(tmp_path / "start" / LAST)
+    changed = {name for name in learnt if not torch.equal(learnt[name], fresh[name])}
+    assert {name.removeprefix("model.network.backbone.") for name in changed} == {
+        "fc.weight",
+        "fc.bias",
+    }
+
+
+def test_a_slower_body_moves_by_its_share_of_the_rate():
+    network = plugins.create(models, "resnet", channels=3, length=1, classes=2)
+    model = Normalized(network, (1.0,) * 3)
+    groups = parameter_groups(model, Schedule(body_rate=0.1, learning_rate=0.5, weight_decay=0.2))
+    found = {id(p): (round(g["lr"], 9), g["weight_decay"]) for g in groups for p in g["params"]}
+    expected = {
+        id(p): (0.5 if ".fc." in name else 0.05, 0.2 if p.ndim > 1 else 0.0)
+        for name, p in model.named_parameters()
+    }
+    assert found == expected
+    assert sum(len(g["params"]) for g in groups) == len(expected)
+
+
+def test_a_network_that_does_not_say_its_head_is_refused():
+    model = Normalized(torch.nn.Linear(2, 2), (1.0,))
+    with pytest.raises(UserError, match="Linear"):
+        parameter_groups(model, Schedule(body_rate=0.5))
+    assert len(parameter_groups(model, Schedule())) == 2

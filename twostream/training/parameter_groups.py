@@ -1,0 +1,44 @@
+"""The parameters of a network by what is done to them: decayed or not, in its body or in its head."""
+
+from typing import Any
+
+from torch import nn
+
+from twostream.nets.normalize import Normalized
+from twostream.nets.pretrained import pretrained_of
+from twostream.runs.training_options import Schedule
+from twostream.training.weight_decay import decayed_names
+
+
+def parameter_groups(model: Normalized, plan: Schedule) -> list[dict[str, Any]]:
+    """Groups for an optimiser, each with its learning rate and weight decay.
+
+    The head, which is the last layer and what else published weights lack, has the whole rate and all
+    other layers `plan.body_rate` of it; with 0 they are frozen. UserError where only a part is to have
+    the whole rate and the network does not say what its head is.
+    """
+    decayed = decayed_names(model)
+    whole = plan.body_rate == 1
+    head = () if whole else head_names(model.network)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        share = 1.0 if whole or name.removeprefix("network.") in head else plan.body_rate
+        if share == 0:
+            parameter.requires_grad_(False)
+            continue
+        decay = plan.weight_decay if name in decayed else 0.0
+        groups.setdefault((share * plan.learning_rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def head_names(network: nn.Module) -> frozenset[str]:
+    """Names of the parameters of the last layer, and of those that published weights lack.
+
+    UserError where the network does not say them; see `nets.pretrained`.
+    """
+    told = pretrained_of(network)
+    beginnings = (f"{told.head}.", *told.fresh)
+    return frozenset(name for name, _ in network.named_parameters() if name.startswith(beginnings))
