@@ -21,9 +21,13 @@ from twostream.nets.attention import (
     Grid,
     attend,
     init_encoder,
-    resample,
+    resample_square,
+    resample_times,
+    resample_tokens,
     rising,
     split_heads,
+    tokens_of,
+    with_class_token,
 )
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
@@ -147,12 +151,13 @@ class Positions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, T, H, W) → (B, 1 + T·H·W, D)."""
         frames, height, width = x.shape[2:]
-        of_space = torch.unflatten(self.spatial_pos, 0, self._side)[None]
-        of_space = resample(of_space, (1, height, width))
-        of_time = resample(self.temporal_pos[:, None, None], (frames, 1, 1))
-        token = (self.class_token + self.class_pos).expand(len(x), 1, -1)
-        positions = (of_space + of_time).flatten(0, 2)
-        return torch.cat((token, x.flatten(2).transpose(1, 2) + positions), 1)
+        learned, grid = (1, *self._side), (1, height, width)
+        of_space = resample_tokens(self.spatial_pos[None], learned, grid, class_token=False)
+        of_time = resample_times(self.temporal_pos[None], frames)
+        # A token has the sum of the positions of its place and of its time.
+        positions = (of_space[:, None] + of_time[:, :, None]).flatten(1, 2)
+        token = (self.class_token + self.class_pos)[None, None]
+        return with_class_token(token, tokens_of(x).flatten(1, 2) + positions)
 
 
 class MViT(nn.Module):
@@ -220,12 +225,10 @@ class MViT(nn.Module):
         frames, height, width = self._grid
         times, places = "pos_encoding.temporal_pos", "pos_encoding.spatial_pos"
         if times in named:
-            named[times] = resample(named[times][:, None, None], (frames, 1, 1)).flatten(0, 2)
-        count = len(named.get(places, ()))
-        side = math.isqrt(count)
-        if count and side * side == count:
-            square = torch.unflatten(named[places], 0, (side, side))
-            named[places] = resample(square[None], (1, height, width)).flatten(0, 2)
+            named[times] = resample_times(named[times][None], frames)[0]
+        if places in named:
+            grid = (height, width)
+            named[places] = resample_square(named[places][None], grid, class_token=False)[0]
         return named
 
 

@@ -27,6 +27,8 @@ from twostream.nets.attention import (
     resample_square,
     resample_times,
     rising,
+    tokens_of,
+    with_class_token,
 )
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
@@ -135,12 +137,12 @@ class TimeSformer(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
         maps = self.patch_embed(clip)
-        batch, _, frames, height, width = maps.shape
-        positions = resample_square(self.pos_embed, (height, width))
-        times = resample_times(self.time_embed, frames)
-        token = (self.cls_token + positions[:, :1]).expand(batch, -1, -1)
-        patches = maps.flatten(3).permute(0, 2, 3, 1) + positions[:, None, 1:] + times[:, :, None]
-        x = torch.cat((token, patches.flatten(1, 2)), 1)
+        frames = maps.shape[2]
+        of_space = resample_square(self.pos_embed, (maps.shape[3], maps.shape[4]))
+        of_time = resample_times(self.time_embed, frames)
+        # A patch has the position of its place and that of its frame, the class token one alone.
+        patches = tokens_of(maps) + of_space[:, None, 1:] + of_time[:, :, None]
+        x = with_class_token(self.cls_token + of_space[:, :1], patches.flatten(1, 2))
         for block in self.blocks:
             x = block(x, frames)
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))

@@ -7,7 +7,8 @@ small decoder has to say what the others look like. `VideoMAE` classifies, `Pret
 authors' weights expect ImageNet's mean and deviation (their `datasets.py`).
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from twostream.nets.attention import (
     own_names,
     small,
     split_heads,
+    tokens_of,
 )
 from twostream.nets.layers import ClipSizeError, check_share
 from twostream.nets.model_card import Card
@@ -69,6 +71,17 @@ def sine_positions(count: int, like: Tensor) -> Tensor:
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(like.dtype)
 
 
+def sine_positions_at(shape: Sequence[int], like: Tensor) -> Tensor:
+    """`sine_positions` of T' × N tokens whose times are apart: a shape (T', N) → (T', N, D)."""
+    return torch.unflatten(sine_positions(math.prod(shape), like), 0, tuple(shape))
+
+
+def placed_tokens(patch_embed: TubeletEmbed, clip: Tensor) -> Tensor:
+    """A clip (B, T, C, H, W) → its tokens with their positions, times apart (B, T', N, D)."""
+    tokens = tokens_of(patch_embed(clip))
+    return tokens + sine_positions_at(tokens.shape[1:3], tokens)
+
+
 class VideoMAE(nn.Module):
     """(B, T, C, H, W) → logits (B, K) from the mean over tokens; T fills tubelets, H and W patches.
 
@@ -106,8 +119,7 @@ class VideoMAE(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
-        tokens = self.patch_embed(clip).flatten(2).transpose(1, 2)
-        x = self.blocks(tokens + sine_positions(tokens.shape[1], tokens))
+        x = self.blocks(placed_tokens(self.patch_embed, clip).flatten(1, 2))
         logits: Tensor = self.fc(self.dropout(self.fc_norm(x.mean(1))))
         return logits
 
@@ -143,10 +155,7 @@ class Encoder(nn.Module):
 
     def forward(self, clip: Tensor, visible: Tensor) -> Tensor:
         """A clip, and which places are visible (B, V) → their tokens at all times (B, T'·V, D)."""
-        tokens = self.patch_embed(clip).flatten(3).permute(0, 2, 3, 1)
-        times, places = tokens.shape[1:3]
-        positions = sine_positions(times * places, tokens)
-        tokens = tokens + torch.unflatten(positions, 0, (times, places))
+        tokens = placed_tokens(self.patch_embed, clip)
         out: Tensor = self.norm(self.blocks(at_places(tokens, visible).flatten(1, 2)))
         return out
 
@@ -221,9 +230,7 @@ class Pretrainer(nn.Module):
         """The mean squared error over the masked patches, all but the first `visible` of `order`."""
         encoded = self.encoder_to_decoder(self.encoder(clip, order[:, :visible]))
         target = normalised_patches(clip, self._tubelet, self._patch)
-        times, places = target.shape[1:3]
-        positions = sine_positions(times * places, encoded)
-        positions = torch.unflatten(positions, 0, (times, places)).expand(len(clip), -1, -1, -1)
+        positions = sine_positions_at(target.shape[1:3], encoded).expand(len(clip), -1, -1, -1)
         shown = at_places(positions, order[:, :visible]).flatten(1, 2)
         hidden = at_places(positions, order[:, visible:]).flatten(1, 2)
         tokens = torch.cat((encoded + shown, self.mask_token + hidden), 1)

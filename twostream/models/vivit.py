@@ -26,9 +26,11 @@ from twostream.nets.attention import (
     init_encoder,
     learned,
     own_names,
-    resample,
     resample_square,
     resample_times,
+    resample_tokens,
+    tokens_of,
+    with_class_token,
 )
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
@@ -74,12 +76,10 @@ class Joint(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
         maps = self.patch_embed(clip)
-        batch, _, frames, height, width = maps.shape
-        positions = torch.unflatten(self.pos_embed[0, 1:], 0, self._grid)
-        positions = resample(positions, (frames, height, width)).flatten(0, 2)
-        tokens = maps.flatten(2).transpose(1, 2) + positions
-        token = (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
-        x = self.norm(self.blocks(torch.cat((token, tokens), 1)))
+        grid = (maps.shape[2], maps.shape[3], maps.shape[4])
+        positions = resample_tokens(self.pos_embed, self._grid, grid, class_token=True)
+        x = with_class_token(self.cls_token, tokens_of(maps).flatten(1, 2)) + positions
+        x = self.norm(self.blocks(x))
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
 
@@ -147,21 +147,19 @@ class Factorised(nn.Module):
     def moments(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → what the spatial encoder says of each moment (B, T', D)."""
         maps = self.patch_embed(clip)
-        batch, _, frames, height, width = maps.shape
-        positions = resample_square(self.pos_embed, (height, width))
-        token = self.cls_token.expand(batch * frames, -1, -1)
-        tokens = maps.flatten(3).permute(0, 2, 3, 1).flatten(0, 1)
-        x = torch.cat((token, tokens), 1) + positions
+        tokens = tokens_of(maps)
+        positions = resample_square(self.pos_embed, (maps.shape[3], maps.shape[4]))
+        # Each moment is a row of its own.
+        x = with_class_token(self.cls_token, tokens.flatten(0, 1)) + positions
         encoded: Tensor = self.norm(self.blocks(x))[:, 0]
-        return torch.unflatten(encoded, 0, (batch, frames))
+        return torch.unflatten(encoded, 0, tokens.shape[:2])
 
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
         moments = self.moments(clip)
-        batch, frames, _ = moments.shape
-        moments = moments + resample_times(self.time_embed[:, 1:], frames)
-        token = (self.time_token + self.time_embed[:, :1]).expand(batch, -1, -1)
-        x = self.time_norm(self.time_blocks(torch.cat((token, moments), 1)))
+        positions = resample_times(self.time_embed, moments.shape[1], class_token=True)
+        x = with_class_token(self.time_token, moments) + positions
+        x = self.time_norm(self.time_blocks(x))
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
 

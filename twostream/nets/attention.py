@@ -1,4 +1,8 @@
-"""What the vision transformers in time share: the encoder's parts, and positions for any grid.
+"""What the vision transformers in time share: the encoder's parts, its tokens, and their positions.
+
+Tokens are in one order everywhere: a class token where there is one, then those of one time after
+another, and of a time row by row. Their shape is (B, T·N, D), or (B, T, N, D) while times are apart:
+clips, times, places, of which a map has N = H·W, and channels. [1 +] counts the class token, if any.
 
 Names of parameters are those of timm's and the authors' Vision Transformers (Dosovitskiy et al., "An
 Image is Worth 16x16 Words", ICLR 2021), so that their weights fit.
@@ -188,6 +192,16 @@ def require_whole(clip: Tensor, *, patch: int, tubelet: int = 1) -> None:
         )
 
 
+def tokens_of(maps: Tensor) -> Tensor:
+    """Maps (B, D, T, H, W) → their tokens, times apart: (B, T, H·W, D)."""
+    return maps.flatten(3).permute(0, 2, 3, 1)
+
+
+def with_class_token(token: Tensor, tokens: Tensor) -> Tensor:
+    """One class token (1, 1, D) before the tokens of each row (B, N, D) → (B, 1 + N, D)."""
+    return torch.cat((token.expand(len(tokens), -1, -1), tokens), 1)
+
+
 # Positions
 
 
@@ -208,21 +222,34 @@ def resample(positions: Tensor, grid: Grid) -> Tensor:
     return values.to(positions.dtype)
 
 
-def resample_square(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Positions (1, 1 + S², D) of a class token and a square of patches → (1, 1 + H·W, D).
+def resample_tokens(positions: Tensor, learned: Grid, grid: Grid, *, class_token: bool) -> Tensor:
+    """Positions of the tokens of one grid → of another's: (1, [1 +] T·H·W, D) → the same.
+
+    class_token: the first is a class token's, which is on no grid and stays as it is.
+    """
+    first = int(class_token)
+    on_grid = torch.unflatten(positions[0, first:], 0, learned)
+    return torch.cat((positions[:, :first], resample(on_grid, grid).flatten(0, 2)[None]), 1)
+
+
+def resample_square(
+    positions: Tensor, grid: tuple[int, int], *, class_token: bool = True
+) -> Tensor:
+    """Positions in space (1, [1 +] S², D) of a square → (1, [1 +] H·W, D).
 
     Of patches that make no square they are left as they are.
     """
-    side = math.isqrt(positions.shape[1] - 1)
-    if side * side != positions.shape[1] - 1:
+    places = positions.shape[1] - int(class_token)
+    side = math.isqrt(places)
+    if side * side != places:
         return positions
-    square = torch.unflatten(positions[:, 1:], 1, (side, side))
-    return torch.cat((positions[:, :1], resample(square, (1, *grid)).flatten(1, 2)), 1)
+    return resample_tokens(positions, (1, side, side), (1, *grid), class_token=class_token)
 
 
-def resample_times(positions: Tensor, count: int) -> Tensor:
-    """Positions in time (1, T, D) → (1, count, D)."""
-    return resample(positions[0, :, None, None], (count, 1, 1))[None, :, 0, 0]
+def resample_times(positions: Tensor, count: int, *, class_token: bool = False) -> Tensor:
+    """Positions in time (1, [1 +] T, D) → (1, [1 +] count, D)."""
+    times = positions.shape[1] - int(class_token)
+    return resample_tokens(positions, (times, 1, 1), (count, 1, 1), class_token=class_token)
 
 
 # Published weights

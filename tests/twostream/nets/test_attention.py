@@ -5,6 +5,7 @@ import pytest
 import torch
 from made_networks import drawn
 from torch import nn
+from torch.nn import functional
 
 from twostream.nets.attention import (
     Attention,
@@ -18,7 +19,10 @@ from twostream.nets.attention import (
     resample,
     resample_square,
     resample_times,
+    resample_tokens,
     rising,
+    tokens_of,
+    with_class_token,
 )
 from twostream.nets.layers import ClipSizeError
 
@@ -150,6 +154,25 @@ def test_clips_that_are_cut_through_are_refused_with_the_limit(shape, message):
         require_whole(torch.empty(shape), tubelet=3, patch=16)
 
 
+def test_tokens_come_time_after_time_and_row_by_row():
+    maps = drawn(2, 5, 3, 2, 4)
+    tokens = tokens_of(maps)
+    assert tokens.shape == (2, 3, 8, 5)
+    for time in range(3):
+        for row in range(2):
+            for column in range(4):
+                assert torch.equal(tokens[:, time, 4 * row + column], maps[:, :, time, row, column])
+
+
+def test_one_class_token_stands_before_the_tokens_of_every_row():
+    token, tokens = drawn(1, 1, 5), drawn(3, 4, 5, seed=2)
+    x = with_class_token(token, tokens)
+    assert x.shape == (3, 5, 5)
+    for row in range(3):
+        assert torch.equal(x[row, 0], token[0, 0])
+        assert torch.equal(x[row, 1:], tokens[row])
+
+
 # Positions
 
 
@@ -190,9 +213,45 @@ def test_positions_in_space_are_resampled_as_timm_does(timm, grid):
     torch.testing.assert_close(resample_square(table, grid), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_positions_of_no_square_are_left_alone():
-    table = drawn(1, 1 + 12, 8)
-    assert torch.equal(resample_square(table, (4, 4)), table)
+@pytest.mark.parametrize("class_token", [True, False])
+def test_positions_of_no_square_are_left_alone(class_token):
+    table = drawn(1, class_token + 12, 8)
+    assert torch.equal(resample_square(table, (4, 4), class_token=class_token), table)
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_positions_of_tokens_are_resampled_in_space_and_time_but_for_the_class_tokens(class_token):
+    learned, grid = (2, 3, 3), (4, 5, 6)
+    table = drawn(1, class_token + 18, 7)
+    resampled = resample_tokens(table, learned, grid, class_token=class_token)
+    assert resampled.shape == (1, class_token + 4 * 5 * 6, 7)
+    if class_token:
+        assert torch.equal(resampled[:, 0], table[:, 0])
+    # Each time by itself in space, then each place by itself along straight lines in time, by hand.
+    in_space = [
+        functional.interpolate(one.T.reshape(1, 7, 3, 3), (5, 6), mode="bicubic", antialias=True)
+        for one in table[0, class_token:].split(9)
+    ]
+    for time, share in enumerate((0, 0.25, 0.75, 1)):
+        expected = torch.lerp(*in_space, share)[0].flatten(1).T
+        own = resampled[0, class_token:].split(30)[time]
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_squares_and_times_are_such_grids_with_and_without_a_class_token():
+    square, times = drawn(1, 10, 7), drawn(1, 4, 7, seed=2)
+    for class_token in (True, False):
+        first = int(class_token)
+        table = square[:, 1 - first :]
+        assert torch.equal(
+            resample_square(table, (4, 6), class_token=class_token)[:, first:],
+            resample_square(square, (4, 6))[:, 1:],
+        )
+        assert torch.equal(
+            resample_times(times[:, 1 - first :], 5, class_token=class_token)[:, first:],
+            resample_times(times[:, 1:], 5),
+        )
+    assert torch.equal(resample_times(times, 5, class_token=True)[:, :1], times[:, :1])
 
 
 # Published weights
