@@ -74,9 +74,16 @@ def figures_table(entries: Sequence[Entry], given: Input) -> Table:
             f"{entry.parameters:,}",
             f"{entry.macs / 1e9:.{2 if entry.macs < 1e10 else 1}f}",
             f"{unit} → {scores}" if unit < scores else f"{scores}",
-            "all" if len(entry.streams) == len(STREAMS) else " ".join(entry.streams),
+            _streams(entry),
         )
     return table
+
+
+def _streams(entry: Entry) -> str:
+    missing = [name for name in STREAMS if name not in entry.streams]
+    if len(missing) == 1:
+        return f"not {missing[0]}"  # shorter than the others
+    return " ".join(entry.streams) if missing else "all"
 
 
 def papers_table(entries: Sequence[Entry]) -> Table:

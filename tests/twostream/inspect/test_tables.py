@@ -48,7 +48,7 @@ def entry(name, stream="spatial"):
         macs=451_520_000_000,
         field_of_unit=16,
         field_of_scores=64,
-        streams=("spatial", "temporal"),
+        streams=("spatial", "temporal", "difference"),
     )
 
 
@@ -65,7 +65,7 @@ def test_a_row_has_the_published_size_and_cost(name, clip, parameters, gmac):
     assert found.parameters == parameters
     assert found.macs / 1e9 == pytest.approx(gmac, rel=0.01)
     assert cells(printed(figures_table([found], Input()), 200), name)[1] == clip
-    assert found.streams == ("spatial", "temporal")
+    assert found.streams == ("spatial", "temporal", "difference")
 
 
 def test_the_table_has_a_row_for_each_name_and_nothing_else():
@@ -254,7 +254,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("own")
 def test_a_model_for_frames_alone_is_shown_so():
-    assert cells(succeed("colour"), "colour")[1:] == ["4×8²", "307,600", "0.00", "4", "spatial"]
+    assert cells(succeed("colour"), "colour")[1:] == ["4×8²", "307,600", "0.00", "4", "not temporal"]
     assert "Nothing [sic]" in succeed("colour")
     result = run("colour --stream temporal")
     assert result.exit_code == 1
@@ -277,4 +277,4 @@ def test_every_model_has_its_row(stream):
     output = succeed(f"--stream {stream}")
     assert "left out" not in output
     for name in plugins.names(models):
-        assert cells(output, name)[5] == "both"
+        assert cells(output, name)[5] == "all"
