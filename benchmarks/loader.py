@@ -26,10 +26,10 @@ from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
 from twostream.data.crop_and_flip import random_view
 from twostream.data.index import Item, read_index
-from twostream.data.sampling import random_clip
+from twostream.data.sampling import random_clips
 from twostream.data.streams import TEMPORAL
 
-SPEC = ClipSpec(length=10, crop=224)
+SPEC = ClipSpec(length=10, stride=1, crop=224, flip=False)
 HEIGHT, WIDTH = 256, 340
 
 
@@ -58,9 +58,7 @@ def ours(cache: FlowCache, items: tuple[Item, ...]) -> Callable[[np.random.Gener
     reader = ClipReader(cache, TEMPORAL, SPEC)
 
     def read(rng: np.random.Generator) -> object:
-        item = items[rng.integers(len(items))]
-        indices = random_clip(item.fields, SPEC.length, 1, rng)
-        return reader.read(item, indices, lambda h, w: [random_view(h, w, 224, (), False, rng)])
+        return reader.random(items[rng.integers(len(items))], rng)
 
     return read
 
@@ -68,8 +66,8 @@ def ours(cache: FlowCache, items: tuple[Item, ...]) -> Callable[[np.random.Gener
 def jpegs(root: Path, items: tuple[Item, ...]) -> Callable[[np.random.Generator], object]:
     def read(rng: np.random.Generator) -> object:
         item = items[rng.integers(len(items))]
-        indices = random_clip(item.fields, SPEC.length, 1, rng)
-        view = random_view(HEIGHT, WIDTH, 224, (), False, rng)
+        (indices,) = random_clips(item.fields, SPEC.length, 1, 1, rng)
+        view = random_view(HEIGHT, WIDTH, SPEC, rng)
         rows, columns = slice(view.top, view.top + 224), slice(view.left, view.left + 224)
         planes = [
             cv2.imread(str(root / item.id / f"{axis}_{i:05}.jpg"), cv2.IMREAD_GRAYSCALE)
