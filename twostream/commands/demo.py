@@ -34,9 +34,10 @@ def demo(folder: Path) -> None:
     call(f"extract-flow {place}/videos --size {videos.SIZE} --cache {place}/cache")
     for stream in ("spatial", "temporal"):
         call(
-            f"train --stream {stream} --model tiny --crop {videos.CROP} --jobs 0 "
+            f"train --stream {stream} --model tiny --crop {videos.CROP} --resize 0 --jobs 0 "
             f"--epochs {videos.EPOCHS} --batch-size {videos.BATCH_SIZE} "
             f"--learning-rate {videos.LEARNING_RATE} --weight-decay {videos.WEIGHT_DECAY} "
+            "--label-smoothing 0 "
             f"--cache {place}/cache --run {place}/runs/{stream}"
         )
     call(f"fuse {place}/runs/spatial {place}/runs/temporal --weights 0.5 --run {place}/runs/fused")

@@ -159,7 +159,7 @@ OTHER = {
     ("farneback", "poly_n"): 7,
     ("farneback", "levels"): 0,
     ("farneback", "iterations"): 1,
-    ("tvl1", "profile"): "fast",
+    ("tvl1", "profile"): "accurate",
     ("tvl1", "median_filtering"): 3,
     ("tvl1", "nscales"): 1,
     ("tvl1", "scale_step"): 0.5,

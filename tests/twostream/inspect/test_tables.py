@@ -254,7 +254,13 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("own")
 def test_a_model_for_frames_alone_is_shown_so():
-    assert cells(succeed("colour"), "colour")[1:] == ["4×8²", "307,600", "0.00", "4", "not temporal"]
+    assert cells(succeed("colour"), "colour")[1:] == [
+        "4×8²",
+        "307,600",
+        "0.00",
+        "4",
+        "not temporal",
+    ]
     assert "Nothing [sic]" in succeed("colour")
     result = run("colour --stream temporal")
     assert result.exit_code == 1
