@@ -63,7 +63,7 @@ class Clips(Dataset[tuple[Tensor, int]]):
         of_split = {each.name for each in declared(SplitOptions)} & set(options)
         split_options = {name: options.pop(name) for name in of_split}
         spec = from_flat(ClipSpec, options)
-        self.spec = OF_NO_PAPER.fill(spec, self._stream.length)
+        self.spec = OF_NO_PAPER.fill(spec, stream, self._stream.length)
         index, split = split_cache(opened, from_flat(SplitOptions, split_options), seed)
         parts = {"all": tuple(item.id for item in index.items)}
         parts |= {name: getattr(split, name) for name in ("train", "validation", "test")}
@@ -122,7 +122,7 @@ def create_model(
     """
     values = stream_of(stream)
     card: Card = plugins.module(models, name).CARD
-    length, _ = card.clip(length, None, values.length)
+    length, _ = card.clip(length, None, stream, values.length)
     network: nn.Module = plugins.create(
         models,
         name,
@@ -190,7 +190,7 @@ def train(
         run_options = recorded(TrainOptions, folder)
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
-        run_options = from_flat(TrainOptions, given)
+        run_options = stages.standard(from_flat(TrainOptions, given))
         start_run(folder, run_options, overwrite)
     stages.train(opened, folder, run_options, resume=resume, listener=listener, network=network)
     return Run(folder)

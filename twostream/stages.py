@@ -1,7 +1,7 @@
 """The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from twostream.runs.checkpoint import (
     learnt_from,
     load_checkpoint,
 )
-from twostream.runs.run_json import is_first_process
+from twostream.runs.run_json import Options, is_first_process
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -195,6 +195,36 @@ def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Pat
     return [*runs, fused]
 
 
+def card_of(options: RunOptions) -> Card:
+    """The card of the model; that of no paper for a network of a user's own, whose name has a dot."""
+    card: Card = (
+        plugins.module(models, options.model).CARD if "." not in options.model else OF_NO_PAPER
+    )
+    return card
+
+
+def standard(options: Options) -> Options:
+    """The options of a run with the model's own for all that is left to it; see `Card.recipes`.
+
+    UserError where there is no such model.
+    """
+    recipe = dict(card_of(options).recipe(options.stream))
+    if isinstance(options, TrainOptions) and options.init == "none":
+        recipe.pop("body_rate", None)  # layers that start at random must learn
+    return replace(
+        options,
+        schedule=options.schedule.filled(recipe),
+        clip=replace(
+            options.clip,
+            **{
+                each.name: recipe[each.name]
+                for each in fields(options.clip)
+                if each.name in recipe and getattr(options.clip, each.name) is None
+            },
+        ),
+    )
+
+
 def spec_of(
     options: RunOptions,
     cache: FlowCache,
@@ -204,15 +234,13 @@ def spec_of(
     network: Any = None,
 ) -> Spec:
     """All that builds and feeds the network of a run: what was left to the model is filled in."""
-    own = network is not None
-    card: Card = OF_NO_PAPER if own else plugins.module(models, options.model).CARD
-    clip, usual_length = options.clip, STREAMS[options.stream].length
+    card, usual_length = card_of(options), STREAMS[options.stream].length
     return Spec(
         stream=options.stream,
         model=options.model,
         options=options.options,
         classes=classes,
-        clip=card.fill(clip, usual_length),
+        clip=card.fill(options.clip, options.stream, usual_length),
         recipe=cache.recipe,
         split=split,
         pretraining=pretraining,
@@ -244,6 +272,7 @@ def _learn(
     """
     if not is_first_process():
         listener = SILENT
+    options = standard(options)
     say, schedule = listener.say, options.schedule
     index, split = split_cache(cache, options.split, options.seed)
     resume = resume and (folder / files.LAST).exists()
@@ -264,8 +293,12 @@ def _learn(
     model = spec.build(network)
     if init != "none" and not resume:
         _refuse_leakage(init, index, split)
-        for note in _load_weights(model, init):
+        notes, loaded = _load_weights(model, init)
+        for note in notes:
             say(f"weights: {note}")
+        if not loaded and schedule.body_rate < 1:
+            schedule = replace(schedule, body_rate=1.0)
+            say("all layers learn at the full rate, since they start at random")
     parameters = sum(p.numel() for p in model.parameters())
     epochs = schedule.epochs_for(len(split.train))
     say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
@@ -311,24 +344,24 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
     return Classification(classes, smoothing)
 
 
-def _load_weights(model: Normalized, weights: str) -> list[str]:
-    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
+def _load_weights(model: Normalized, weights: str) -> tuple[list[str], bool]:
+    """Start from weights, by the words of the option `init`: what was done, and whether any was."""
     network: Any = model.network
     if weights not in ("auto", "pretrained"):
-        return load_published(network, read_state(weights))
+        return load_published(network, read_state(weights)), True
     told: Pretrained | None = getattr(network, "pretrained", None)
     if weights == "auto":
         if told is None or told.published is None or not told.installed:
-            return ["none: no package carries published ones of this model"]
+            return ["none: no package carries published ones of this model"], False
         try:
             state = fetch(told.published)
         except UserError as error:
-            return [f"none: {error}"]
-        return ["the published ones", *load_published(network, state)]
+            return [f"none: {error}"], False
+        return ["the published ones", *load_published(network, state)], True
     published = pretrained_of(network).published
     if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(published))
+    return load_published(network, fetch(published)), True
 
 
 def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:

@@ -53,7 +53,7 @@ def learn(
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
     from twostream.runs.run_json import recorded, start_run
-    from twostream.stages import Listener
+    from twostream.stages import Listener, standard
 
     opened = FlowCache.open(cache)
     if resume:
@@ -66,7 +66,7 @@ def learn(
         run_options = recorded(kind, folder)
     else:
         parsed = plugins.parse_options(models, given["model"], options)
-        run_options = from_flat(kind, {**given, "options": parsed})
+        run_options = standard(from_flat(kind, {**given, "options": parsed}))
         start_run(folder, run_options, overwrite)
     with Bar(notes, "score", "clips") as bar:
         listener = Listener(

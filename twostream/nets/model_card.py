@@ -1,6 +1,7 @@
 """What a model's file says of itself beside its network."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -15,6 +16,8 @@ class Card:
     resize: the short side of the picture out of which these are cut, px: by default as
         256 is to 224; 0 where they are cut out of the picture as it is stored.
     weights: whose published weights fit; empty where nobody's do.
+    recipes: by stream, the options of a training that are left to the model, as
+        {"temporal": {"crop": 112, "segments": 3}}.
     """
 
     paper: str
@@ -24,10 +27,15 @@ class Card:
     size: int = 224
     resize: int | None = None
     weights: str = ""
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def fill(self, clip: Any, usual_length: int) -> Any:
+    def recipe(self, stream: str) -> Mapping[str, Any]:
+        """The options of a training on a stream that are left to the model, by name."""
+        return self.recipes.get(stream, {})
+
+    def fill(self, clip: Any, stream: str, usual_length: int) -> Any:
         """A `data.clip_spec.ClipSpec` with the model's values for all that is left to the model."""
-        length, crop = self.clip(clip.length, clip.crop, usual_length)
+        length, crop = self.clip(clip.length, clip.crop, stream, usual_length)
         return replace(
             clip,
             length=length,
@@ -40,12 +48,15 @@ class Card:
         """In the proportion of the model's own, where the network sees another size."""
         return round(crop * (256 / 224 if self.resize is None else self.resize / self.size))
 
-    def clip(self, length: int | None, size: int | None, usual_length: int) -> tuple[int, int]:
+    def clip(
+        self, length: int | None, size: int | None, stream: str, usual_length: int
+    ) -> tuple[int, int]:
         """The length and the size of a clip: those that are given, else the model's.
 
         usual_length: of the stream's clips, for a model that takes any.
         """
-        return length or self.length or usual_length, size or self.size
+        size = size or self.recipe(stream).get("crop") or self.size
+        return length or self.length or usual_length, size
 
 
 OF_NO_PAPER = Card(paper="", year=0, resize=0)

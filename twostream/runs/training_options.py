@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, Self
 
 from flowcache.errors import UserError
-from twostream.data.clip_spec import ClipSpec
+from twostream.data.clip_spec import FROM_MODEL, ClipSpec
 from twostream.option_fields import check, option
 
 StreamName = Literal["spatial", "temporal", "difference"]
@@ -14,6 +14,8 @@ StreamName = Literal["spatial", "temporal", "difference"]
 _FEWEST_STEPS = 600
 _FEWEST_VISITS = 30
 _USUAL_REPEATS = 4
+_USUAL: Mapping[str, Any] = {"segments": 1, "batch_size": 16, "body_rate": 1.0, "ema": 0.0}
+"""What is left to a model that says nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,17 @@ class Schedule:
         shown_default=f"{_USUAL_REPEATS}, or 1 where a number of epochs is given",
     )
     segments: int = option(
-        1,
+        FROM_MODEL,
         help="Equal parts of a video; a clip of each is seen together, and their logits averaged (TSN).",
         at_least=1,
+        shown_default="the model's, or else 1",
     )
-    batch_size: int = option(16, help="Videos in a batch, a clip of each segment.", at_least=1)
+    batch_size: int = option(
+        FROM_MODEL,
+        help="Videos in a batch, a clip of each segment.",
+        at_least=1,
+        shown_default="the model's, or else 16",
+    )
     optimizer: Literal["adamw", "sgd"] = option(
         "adamw", help="AdamW, or SGD with a momentum of 0.9."
     )
@@ -58,10 +66,11 @@ class Schedule:
         "the steps.",
     )
     body_rate: float = option(
-        1.0,
+        FROM_MODEL,
         help="The factor of the rate of all layers but the last; 0 freezes them.",
         at_least=0,
         at_most=1,
+        shown_default="the model's, or else 1",
     )
     warmup: float = option(
         0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
@@ -73,10 +82,11 @@ class Schedule:
         False, help="Freeze the statistics of all batch normalisations but the first (TSN)."
     )
     ema: float = option(
-        0.0,
+        FROM_MODEL,
         help="Decay of a moving average of the weights, as 0.99, which is validated and kept; 0: none.",
         at_least=0,
         below=1,
+        shown_default="the model's, or else 0",
     )
     mixup: float = option(
         0.0,
@@ -107,6 +117,14 @@ class Schedule:
         if self.epochs and self.steps:
             raise UserError("give a number of epochs or of steps, not both", "steps")
 
+    def filled(self, recipe: Mapping[str, Any]) -> Self:
+        """The same with values for what is left to the model: its recipe's, or else the usual ones."""
+        values = {**_USUAL, **recipe}
+        if self.epochs:
+            values.pop("steps", None)
+        own = {each.name for each in fields(self) if getattr(self, each.name) is None}
+        return replace(self, **{name: values[name] for name in own & values.keys()})
+
     @property
     def clips_an_epoch(self) -> int:
         """Clips of each training video in an epoch."""
@@ -114,8 +132,9 @@ class Schedule:
 
     def epochs_for(self, videos: int) -> int:
         """How many epochs a training has that learns from so many videos."""
-        steps_an_epoch = math.ceil(videos * self.clips_an_epoch / self.batch_size)
-        visits = math.ceil(_FEWEST_VISITS * videos / self.batch_size)
+        plan = self.filled({})
+        steps_an_epoch = math.ceil(videos * self.clips_an_epoch / plan.batch_size)
+        visits = math.ceil(_FEWEST_VISITS * videos / plan.batch_size)
         steps = self.steps or max(_FEWEST_STEPS, visits)
         return self.epochs or math.ceil(steps / steps_an_epoch)
 

@@ -74,7 +74,7 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.model = model
         self._objective = objective
-        self._schedule = schedule
+        self._schedule = schedule.filled({})
         self._describe = describe
         self._seed = seed
 

@@ -17,7 +17,7 @@ def parameter_groups(model: Normalized, plan: Schedule) -> list[dict[str, Any]]:
     other layers `plan.body_rate` of it; with 0 they are frozen. UserError where only a part is to have
     the whole rate and the network does not say what its head is.
     """
-    decayed = decayed_names(model)
+    plan, decayed = plan.filled({}), decayed_names(model)
     whole = plan.body_rate == 1
     head = () if whole else head_names(model.network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

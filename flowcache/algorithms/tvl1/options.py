@@ -47,8 +47,8 @@ class Options:
     """What a duality-based TV-L1 can be told. What is not given is taken from the profile."""
 
     profile: Literal["accurate", "fast", "opencv"] = "fast"
-    """`fast` costs less than Farneback; `accurate` has a fifth less error for three to four times its time;
-    `opencv` has the defaults of OpenCV's program, and on the CPU its flow bit for bit."""
+    """`fast` costs less than Farneback; `accurate` has a fifth less error for three to four times as
+    long; `opencv` has the defaults of OpenCV's program, and on the CPU its flow bit for bit."""
 
     tau: float = FROM_PROFILE
     """Time step of the dual ascent (τ); at most 0.25 is sure to converge."""
