@@ -1,15 +1,20 @@
 """What helps a training on few videos: each option does what it says, also in a resumed run."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from made_runs import checkpoint, rows_of, same, weights
 
+import twostream as ts
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import models, stages
+from twostream.data.clip_spec import ClipSpec
 from twostream.nets.normalize import Normalized
 from twostream.runs.files import BEST, LAST
-from twostream.runs.training_options import Schedule
+from twostream.runs.training_options import Schedule, TrainOptions
 from twostream.training.module import Classification, Training
 from twostream.training.parameter_groups import parameter_groups
 
@@ -210,3 +215,43 @@ def test_a_network_that_does_not_say_its_head_is_refused():
     with pytest.raises(UserError, match="Linear"):
         parameter_groups(model, Schedule(body_rate=0.5))
     assert len(parameter_groups(model, Schedule())) == 2
+
+
+def test_what_is_left_to_the_model_is_its_recipe_and_what_is_given_wins():
+    lite = {"model": "efficientnet_lite", "options": {}}
+    left = TrainOptions(stream="temporal", **lite)
+    filled = stages.standard(left)
+    card = stages.card_of(left)
+    assert card.recipe("temporal")["segments"] == filled.schedule.segments > 1
+    assert filled.clip.crop == card.recipe("temporal")["crop"]
+    assert stages.standard(filled) == filled
+    given = TrainOptions(
+        stream="temporal", **lite, schedule=Schedule(segments=2, ema=0.0), clip=ClipSpec(crop=64)
+    )
+    filled = stages.standard(given)
+    assert (filled.schedule.segments, filled.schedule.ema, filled.clip.crop) == (2, 0.0, 64)
+    plain = stages.standard(TrainOptions(stream="temporal", model="tiny")).schedule
+    assert (plain.segments, plain.batch_size, plain.body_rate, plain.ema) == (1, 16, 1.0, 0.0)
+
+
+def test_layers_that_start_at_random_are_never_frozen_by_a_recipe():
+    options = TrainOptions(stream="spatial", model="efficientnet_lite", init="none")
+    assert stages.standard(options).schedule.body_rate == 1
+    assert stages.standard(replace(options, init="auto")).schedule.body_rate < 1
+
+
+def test_a_run_records_what_its_recipe_came_to(toy, tmp_path):
+    run = ts.train(
+        toy.root,
+        stream="temporal",
+        model="efficientnet_lite",
+        epochs=1,
+        crop=32,
+        clips=1,
+        jobs=0,
+        run=tmp_path / "run",
+    )
+    told = json.loads((run.folder / "run.json").read_text())["options"]
+    recipe = stages.card_of(TrainOptions(stream="temporal", model="efficientnet_lite"))
+    assert told["schedule"]["segments"] == recipe.recipe("temporal")["segments"]
+    assert told["clip"]["crop"] == 32
