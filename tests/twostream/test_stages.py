@@ -294,3 +294,24 @@ def test_partial_videos_and_missing_groups_are_said(tmp_path, new_cache, add, op
     text = "\n".join(said)
     assert "1 videos are known only in part, the first is calm/3" in text
     assert "no groups" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "stride"),
+    # Of Kinetics: MViT's 16 × 4, TimeSformer's 8 × 32, VideoMAE's 16 × 4, ViViT's 32 × 2, the non-local
+    # network's 8 × 8, C3D's 16 × 1 and I3D's 64 × 1, as their papers and configurations write it.
+    [
+        ("mvit", 16, 4),
+        ("timesformer", 8, 32),
+        ("videomae", 16, 4),
+        ("vivit", 32, 2),
+        ("non_local", 8, 8),
+        ("c3d", 16, 1),
+        ("i3d", 64, 1),
+    ],
+)
+def test_frames_lie_as_far_apart_as_in_the_models_paper(model, length, stride, toy):
+    spec = stages.spec_of(
+        TrainOptions(stream="spatial", model=model), toy, ("a", "b"), Split((), (), ())
+    )
+    assert (spec.clip.length, spec.clip.stride) == (length, stride)

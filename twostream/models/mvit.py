@@ -37,6 +37,7 @@ CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",
     year=2021,
     length=16,
+    stride=4,
     weights="torchvision's (Kinetics)",
 )
 

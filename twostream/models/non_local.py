@@ -22,6 +22,7 @@ CARD = Card(
     paper="Wang et al., Non-local Neural Networks, CVPR",
     year=2018,
     length=8,
+    stride=8,
     weights="torchvision's ResNet, inflated",
 )
 _BLOCKS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}

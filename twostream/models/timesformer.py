@@ -38,6 +38,7 @@ CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",
     year=2021,
     length=8,
+    stride=32,
     weights="the authors'; a 2-D ViT's, timm's",
 )
 

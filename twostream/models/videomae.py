@@ -34,6 +34,7 @@ CARD = Card(
     paper="Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners, NeurIPS",
     year=2022,
     length=16,
+    stride=4,
     weights="the authors', pretrained or Kinetics'",
 )
 HEAD_SCALE = 0.001  # of the last layer's first weights, as the authors fine-tune

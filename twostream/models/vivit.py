@@ -40,6 +40,7 @@ CARD = Card(
     paper="Arnab et al., ViViT: A Video Vision Transformer, ICCV",
     year=2021,
     length=32,
+    stride=2,
     weights="a 2-D ViT's, timm's",
 )
 

@@ -32,7 +32,7 @@ class Schedule:
         None,
         help="Steps of the optimiser at the least, in whole epochs; not beside the number of epochs.",
         at_least=1,
-        shown_default=f"{_FEWEST_STEPS}, or {_FEWEST_VISITS} clips of each video",
+        shown_default=f"the model's, or {_FEWEST_STEPS}, or {_FEWEST_VISITS} clips of each video",
     )
     repeats: int | None = option(
         None,
