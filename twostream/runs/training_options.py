@@ -228,7 +228,11 @@ class RunOptions:
         if set(plain) != {each.name for each in fields(cls)}:
             raise ValueError("its options are those of another command or version")
         parts: dict[str, Any] = {f.name: f.type for f in fields(cls) if is_dataclass(f.type)}
-        return cls(**{**plain, **{name: kind(**plain[name]) for name, kind in parts.items()}})
+        built = {
+            name: kind.from_plain(plain[name]) if kind is ClipSpec else kind(**plain[name])
+            for name, kind in parts.items()
+        }
+        return cls(**{**plain, **built})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,3 +261,9 @@ class TrainOptions(RunOptions):
     crops: Literal[1, 10] = option(
         1, help="1: the centre; 10: four corners and the centre, each also mirrored."
     )
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value outside its limits."""
+        if not self.init:  # as runs of before 2026-11-25 recorded it
+            object.__setattr__(self, "init", "none")
+        super().__post_init__()

@@ -66,3 +66,18 @@ def test_a_record_of_something_else_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match=r"run\.json"):
         recorded(TrainOptions, tmp_path)
+
+
+def test_a_record_of_before_there_were_recipes_means_what_it_meant_then(tmp_path, options):
+    start_run(tmp_path, options(), overwrite=False)
+    record = json.loads((tmp_path / "run.json").read_text())
+    old = record["options"]
+    old["init"] = None
+    old["clip"] = {name: old["clip"][name] for name in ("length", "crop", "scales", "flip")}
+    kept = ("epochs", "batch_size", "optimizer", "learning_rate", "warmup", "weight_decay")
+    old["schedule"] = {name: old["schedule"][name] for name in kept}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    told = recorded(TrainOptions, tmp_path)
+    assert (told.init, told.clip.resize, told.schedule.clips_an_epoch) == ("none", 0, 1)
+    schedule = told.schedule.filled({})
+    assert (schedule.segments, schedule.ema, schedule.body_rate) == (1, 0.0, 1.0)
