@@ -264,6 +264,6 @@ class TrainOptions(RunOptions):
 
     def __post_init__(self) -> None:
         """Raises UserError for a value outside its limits."""
-        if not self.init:  # as runs of before 2026-11-25 recorded it
+        if self.init is None:  # as runs of before 2026-11-25 recorded it
             object.__setattr__(self, "init", "none")
         super().__post_init__()
