@@ -45,7 +45,7 @@ def test_names_and_values_build_what_they_are_the_flat_form_of():
 
 @given(
     st.fixed_dictionaries(
-        {"stream": st.sampled_from(["spatial", "temporal"])},
+        {"stream": st.sampled_from(["spatial", "temporal", "difference"])},
         optional={
             "epochs": st.integers(1, 99),
             "learning_rate": st.floats(1e-9, 1),
@@ -56,7 +56,7 @@ def test_names_and_values_build_what_they_are_the_flat_form_of():
             "test_share": st.floats(0.01, 0.99),
             "devices": st.integers(1, 8) | st.just("auto"),
             "crops": st.sampled_from([1, 10]),
-            "init": st.none() | st.text(max_size=5),
+            "init": st.text(max_size=5),
         },
     )
 )
