@@ -52,7 +52,7 @@ class Clips(Dataset[tuple[Tensor, int]]):
     ) -> None:
         """Read which videos there are.
 
-        stream: "spatial" or "temporal". part: "train", "validation", "test" or "all". seed: of the
+        stream: "spatial", "temporal" or "difference". part: "train", "validation", "test" or "all". seed: of the
         division into parts. options: those of `ClipSpec` (length, stride, crop, scales, flip,
         subtract_mean) and of `SplitOptions` (groups, test_share, train_list, …).
 
@@ -168,7 +168,7 @@ def train(
 
     Args:
         cache: the folder of a cache.
-        stream: "spatial" or "temporal".
+        stream: "spatial", "temporal" or "difference".
         run: the folder for the result; by default runs/<stream>.
         model: a name, or a network of one's own, which maps float32 (B, T, C, H, W) to logits (B, K).
             After the training it has the weights of the best epoch.

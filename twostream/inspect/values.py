@@ -15,7 +15,7 @@ Shape = tuple[int, int, int, int]
 class Input:
     """What models are measured on; what is None is each model's own standard.
 
-    stream: "spatial" or "temporal". length: frames of a clip. size: height and width, px.
+    stream: "spatial", "temporal" or "difference". length: frames of a clip. size: height and width, px.
     classes: how many scores a model gives.
     """
 
