@@ -52,9 +52,9 @@ class Clips(Dataset[tuple[Tensor, int]]):
     ) -> None:
         """Read which videos there are.
 
-        stream: "spatial", "temporal" or "difference". part: "train", "validation", "test" or "all". seed: of the
-        division into parts. options: those of `ClipSpec` (length, stride, crop, scales, flip,
-        subtract_mean) and of `SplitOptions` (groups, test_share, train_list, …).
+        stream: "spatial", "temporal" or "difference". part: "train", "validation", "test" or "all".
+        seed: of the division into parts. options: those of `ClipSpec` (length, stride, crop, flip,
+        subtract_mean, …) and of `SplitOptions` (groups, test_share, train_list, …).
 
         Raises UserError for a cache or an option that there is not, and where no division is possible.
         """
