@@ -13,7 +13,14 @@ from twostream.nets.layers import Stacked, check_share
 from twostream.nets.model_card import Card
 
 # Motion is coarse, so half the side will do; it must be learnt, and from all of the video.
-_MOTION = {"crop": 112, "segments": 3, "batch_size": 8, "ema": 0.99}
+_MOTION = {
+    "crop": 112,
+    "segments": 3,
+    "batch_size": 8,
+    "steps": 800,
+    "ema": 0.99,
+    "mixup": 0.2,
+}
 
 CARD = Card(
     paper="Tan & Le, EfficientNet, ICML",

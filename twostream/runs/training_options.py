@@ -14,7 +14,13 @@ StreamName = Literal["spatial", "temporal", "difference"]
 _FEWEST_STEPS = 600
 _FEWEST_VISITS = 30
 _USUAL_REPEATS = 4
-_USUAL: Mapping[str, Any] = {"segments": 1, "batch_size": 16, "body_rate": 1.0, "ema": 0.0}
+_USUAL: Mapping[str, Any] = {
+    "segments": 1,
+    "batch_size": 16,
+    "body_rate": 1.0,
+    "ema": 0.0,
+    "mixup": 0.0,
+}
 """What is left to a model that says nothing of it."""
 
 
@@ -89,9 +95,10 @@ class Schedule:
         shown_default="the model's, or else 0",
     )
     mixup: float = option(
-        0.0,
+        FROM_MODEL,
         help="Mix pairs of clips and their labels by shares of a beta distribution of this parameter.",
         at_least=0,
+        shown_default="the model's, or else 0",
     )
     cutmix: float = option(
         0.0,
