@@ -26,6 +26,7 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
+from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import recorded, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import SplitOptions, TrainOptions
@@ -36,9 +37,10 @@ from twostream.scoring.scores import Scores
 class Clips(Dataset[tuple[Tensor, int]]):
     """The clips of a cache as a dataset of PyTorch: `clips[i]` is (clip, label), one for each video.
 
-    A clip is uint8 (T, 3, H, W), RGB, or float32 (T, 2, H, W), the flow in pixels per step, from which
-    the mean of each field is subtracted. In the part "train" each access draws a clip, a crop and a
-    mirroring from PyTorch's generator; in the others it is the middle clip and the centre crop.
+    A clip is uint8 (T, 3, H, W), RGB; or float32 (T, 2, H, W), the flow in pixels per step, from which
+    the mean of each field is subtracted; or int16 (T, 3, H, W), differences of frames. In the part
+    "train" each access draws a clip, a crop and a mirroring from PyTorch's generator; in the others it is
+    the middle clip and the centre crop.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Clips(Dataset[tuple[Tensor, int]]):
 
 
 def stream_of(name: str) -> Stream:
-    """One of the two streams. UserError for another name."""
+    """One of the streams. UserError for another name."""
     if name not in STREAMS:
         raise UserError(f"there is no stream {name!r}: choose from {', '.join(STREAMS)}", "stream")
     return STREAMS[name]
@@ -190,7 +192,7 @@ def train(
         run_options = recorded(TrainOptions, folder)
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
-        run_options = stages.standard(from_flat(TrainOptions, given))
+        run_options = standard(from_flat(TrainOptions, given))
         start_run(folder, run_options, overwrite)
     stages.train(opened, folder, run_options, resume=resume, listener=listener, network=network)
     return Run(folder)

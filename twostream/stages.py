@@ -1,22 +1,19 @@
 """The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 
-from flowcache import plugins
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream import models
 from twostream.data.index import Item, VideoIndex, VideoIndexError
 from twostream.data.splits import Split, check_leakage, write_split
 from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
-from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import (
     Pretrained,
@@ -35,7 +32,8 @@ from twostream.runs.checkpoint import (
     learnt_from,
     load_checkpoint,
 )
-from twostream.runs.run_json import Options, is_first_process
+from twostream.runs.model_recipe import card_of, standard, starts_from_weights
+from twostream.runs.run_json import is_first_process
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -81,6 +79,7 @@ def train(
     network: a user's own, in place of the model that the options name; it gets the weights of the best
         epoch. Returns the scores of the test videos; None in the helping processes of a distributed run.
     """
+    options = standard(options)
     if not _learn(
         cache, folder, options, resume=resume, listener=listener, init=options.init, network=network
     ):
@@ -195,43 +194,12 @@ def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Pat
     return [*runs, fused]
 
 
-def card_of(options: RunOptions) -> Card:
-    """The card of the model; that of no paper for a network of a user's own, whose name has a dot."""
-    card: Card = (
-        plugins.module(models, options.model).CARD if "." not in options.model else OF_NO_PAPER
-    )
-    return card
-
-
-def standard(options: Options) -> Options:
-    """The options of a run with the model's own for all that is left to it; see `Card.recipes`.
-
-    UserError where there is no such model.
-    """
-    recipe = dict(card_of(options).recipe(options.stream))
-    if isinstance(options, TrainOptions) and options.init == "none":
-        recipe.pop("body_rate", None)  # layers that start at random must learn
-    return replace(
-        options,
-        schedule=options.schedule.filled(recipe),
-        clip=replace(
-            options.clip,
-            **{
-                each.name: recipe[each.name]
-                for each in fields(options.clip)
-                if each.name in recipe and getattr(options.clip, each.name) is None
-            },
-        ),
-    )
-
-
 def spec_of(
     options: RunOptions,
     cache: FlowCache,
     classes: tuple[str, ...],
     split: Split,
     pretraining: bool = False,
-    network: Any = None,
 ) -> Spec:
     """All that builds and feeds the network of a run: what was left to the model is filled in."""
     card, usual_length = card_of(options), STREAMS[options.stream].length
@@ -280,7 +248,7 @@ def _learn(
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
         say("no groups: each video counts as one (related videos can be named by groups)")
-    spec = spec_of(options, cache, index.classes, split, pretraining, network)
+    spec = spec_of(options, cache, index.classes, split, pretraining)
     if network is None:
         try_clip(spec)
     if is_first_process():
@@ -291,16 +259,20 @@ def _learn(
     )
     lightning.seed_everything(options.seed, verbose=False)
     model = spec.build(network)
+    if network is not None and init == "auto":
+        init = "none"  # a user's own network starts as it is handed over
+    elif schedule.body_rate == 0 and not starts_from_weights(options):
+        raise UserError(
+            "layers that start at random cannot be frozen: leave body rate out", "body_rate"
+        )
+    if schedule.patience and not split.validation:
+        raise UserError("nothing is held out by which to stop: give a validation share", "patience")
     if init != "none" and not resume:
         _refuse_leakage(init, index, split)
-        notes, loaded = _load_weights(model, init)
-        for note in notes:
+        for note in _load_weights(model, init):
             say(f"weights: {note}")
-        if not loaded and schedule.body_rate < 1:
-            schedule = replace(schedule, body_rate=1.0)
-            say("all layers learn at the full rate, since they start at random")
     parameters = sum(p.numel() for p in model.parameters())
-    epochs = schedule.epochs_for(len(split.train))
+    epochs = schedule.epochs_for(len(split.train), options.trainer.accumulate)
     say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
     data = ClipData(
         cache,
@@ -327,6 +299,7 @@ def _learn(
         folder,
         epochs=epochs,
         ema=schedule.ema,
+        keep=schedule.keep,
         patience=schedule.patience,
         validated=bool(split.validation),
         resume=resume,
@@ -344,24 +317,24 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
     return Classification(classes, smoothing)
 
 
-def _load_weights(model: Normalized, weights: str) -> tuple[list[str], bool]:
-    """Start from weights, by the words of the option `init`: what was done, and whether any was."""
+def _load_weights(model: Normalized, weights: str) -> list[str]:
+    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
     network: Any = model.network
     if weights not in ("auto", "pretrained"):
-        return load_published(network, read_state(weights)), True
-    told: Pretrained | None = getattr(network, "pretrained", None)
+        return load_published(network, read_state(weights))
+    told = getattr(network, "pretrained", None)
     if weights == "auto":
-        if told is None or told.published is None or not told.installed:
-            return ["none: no package carries published ones of this model"], False
+        if not isinstance(told, Pretrained) or not told.installed or told.published is None:
+            return ["none: no package carries published ones of this model"]
         try:
             state = fetch(told.published)
         except UserError as error:
-            return [f"none: {error}"], False
-        return ["the published ones", *load_published(network, state)], True
+            return [f"none: {error}"]
+        return ["the published ones", *load_published(network, state)]
     published = pretrained_of(network).published
     if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(published)), True
+    return load_published(network, fetch(published))
 
 
 def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:

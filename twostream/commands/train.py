@@ -20,7 +20,7 @@ from twostream.runs.training_options import TrainOptions
 def train(ctx: click.Context, /, stream: str, run: Path | None, **given: Any) -> None:
     """Train one stream and score its test videos.
 
-    The epoch with the lowest validation loss is the one that counts.
+    The epoch with the lowest validation loss is the one that counts, or the last; see --keep.
     """
     from twostream import stages
     from twostream.report.tables import accuracy_table

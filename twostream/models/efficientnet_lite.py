@@ -20,6 +20,7 @@ _MOTION = {
     "steps": 800,
     "ema": 0.99,
     "mixup": 0.2,
+    "keep": "last",  # a few videos choose worse than the schedule's end
 }
 
 CARD = Card(

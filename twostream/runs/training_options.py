@@ -20,6 +20,7 @@ _USUAL: Mapping[str, Any] = {
     "body_rate": 1.0,
     "ema": 0.0,
     "mixup": 0.0,
+    "keep": "best",
 }
 """What is left to a model that says nothing of it."""
 
@@ -36,7 +37,7 @@ class Schedule:
     )
     steps: int | None = option(
         None,
-        help="Steps of the optimiser at the least, in whole epochs; not beside the number of epochs.",
+        help="Steps of the optimiser at the least, in whole epochs; several devices share them.",
         at_least=1,
         shown_default=f"the model's, or {_FEWEST_STEPS}, or {_FEWEST_VISITS} clips of each video",
     )
@@ -111,6 +112,11 @@ class Schedule:
         at_least=0,
         at_most=1,
     )
+    keep: Literal["best", "last"] = option(
+        FROM_MODEL,
+        help="The epoch that counts: that of the lowest validation loss, or the last.",
+        shown_default="the model's, or else best",
+    )
     patience: int | None = option(
         None,
         help="Stop after so many epochs in which the validation loss has not fallen.",
@@ -137,11 +143,16 @@ class Schedule:
         """Clips of each training video in an epoch."""
         return self.repeats or (1 if self.epochs else _USUAL_REPEATS)
 
-    def epochs_for(self, videos: int) -> int:
-        """How many epochs a training has that learns from so many videos."""
+    def epochs_for(self, videos: int, accumulate: int = 1) -> int:
+        """How many epochs a training has that learns from so many videos, on one device.
+
+        accumulate: batches that make one step.
+        """
         plan = self.filled({})
-        steps_an_epoch = math.ceil(videos * self.clips_an_epoch / plan.batch_size)
-        visits = math.ceil(_FEWEST_VISITS * videos / plan.batch_size)
+        steps_an_epoch = math.ceil(
+            math.ceil(videos * self.clips_an_epoch / plan.batch_size) / accumulate
+        )
+        visits = math.ceil(_FEWEST_VISITS * videos / (plan.batch_size * accumulate))
         steps = self.steps or max(_FEWEST_STEPS, visits)
         return self.epochs or math.ceil(steps / steps_an_epoch)
 
@@ -271,6 +282,7 @@ class TrainOptions(RunOptions):
 
     def __post_init__(self) -> None:
         """Raises UserError for a value outside its limits."""
-        if self.init is None:  # as runs of before 2026-11-25 recorded it
-            object.__setattr__(self, "init", "none")
+        # As runs of before 2026-11-25 recorded it.
+        if self.init is None or self.init == "published":
+            object.__setattr__(self, "init", "pretrained" if self.init else "none")
         super().__post_init__()

@@ -34,6 +34,7 @@ def fit(
     *,
     epochs: int,
     ema: float = 0.0,
+    keep: str = "best",
     patience: int | None = None,
     validated: bool,
     resume: bool,
@@ -47,6 +48,7 @@ def fit(
     videos, and fusion averages probabilities, so how sure a network is counts. Where nothing is held
     out for validation (`validated` is False), the last epoch counts as the best.
 
+    keep: "best", or "last" for the last epoch to count as the best.
     ema: decay of the moving average of the weights that is validated and kept; 0 is none.
     patience: epochs without a lower validation loss after which the training stops.
     resume: go on from `last.ckpt`, to the result of an undisturbed run.
@@ -57,15 +59,16 @@ def fit(
         "enable_version_counter": False,
         "save_on_train_epoch_end": True,
     }
+    monitor = "val_loss" if validated and keep == "best" else None
     callbacks: list[Callback] = [
-        _Best(filename=Path(BEST).stem, monitor="val_loss" if validated else None, **shared),
+        _Best(filename=Path(BEST).stem, monitor=monitor, **shared),
         _Last(filename=Path(LAST).stem, **shared),
         _Metrics(folder / EPOCHS, on_epoch),
     ]
     if ema:
         callbacks.append(EMAWeightAveraging(decay=ema))
     if patience and validated:
-        callbacks.append(EarlyStopping("val_loss", patience=patience))
+        callbacks.append(_Patience("val_loss", patience=patience))
     if progress_bar:
         callbacks.append(RichProgressBar(leave=False))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -136,6 +139,14 @@ class _Last(_Best):
     """The last epoch; a class of its own, because Lightning tells callbacks' states by class."""
 
 
+class _Patience(EarlyStopping):
+    """Stops a run that is resumed after it had stopped: Lightning's own would train on."""
+
+    def on_train_start(self, trainer: lightning.Trainer, _: Any) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 class _Metrics(Callback):
     """One row an epoch; a resumed run drops the rows of the epochs that it repeats."""
 
@@ -158,7 +169,7 @@ class _Metrics(Callback):
             return
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
         row |= {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["learning_rate"] = max(g["lr"] for g in trainer.optimizers[0].param_groups)
         row["seconds"] = round(time.monotonic() - self._start, 2)
         self._rows.append(row)
         write_csv(self._path, [list(row), *([one[name] for name in row] for one in self._rows)])

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from twostream.nets.normalize import Normalized
 from twostream.runs.training_options import Schedule
 from twostream.training.mixing import mix
-from twostream.training.parameter_groups import parameter_groups
+from twostream.training.parameter_groups import freeze_body, parameter_groups
 
 Objective = Callable[[Tensor, Tensor, str], tuple[Tensor, Mapping[str, Any]]]
 
@@ -75,6 +75,8 @@ class Training(lightning.LightningModule):
         self.model = model
         self._objective = objective
         self._schedule = schedule.filled({})
+        if self._schedule.body_rate == 0:
+            freeze_body(model)  # before processes agree on which gradients they share
         self._describe = describe
         self._seed = seed
 

@@ -14,24 +14,33 @@ def parameter_groups(model: Normalized, plan: Schedule) -> list[dict[str, Any]]:
     """Groups for an optimiser, each with its learning rate and weight decay.
 
     The head, which is the last layer and what else published weights lack, has the whole rate and all
-    other layers `plan.body_rate` of it; with 0 they are frozen. UserError where only a part is to have
+    other layers `plan.body_rate` of it; with 0 they have no group. UserError where only a part is to have
     the whole rate and the network does not say what its head is.
     """
     plan, decayed = plan.filled({}), decayed_names(model)
     whole = plan.body_rate == 1
     head = () if whole else head_names(model.network)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    # The order in which checkpoints of runs before 2026-11-25 have them.
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
     for name, parameter in model.named_parameters():
         share = 1.0 if whole or name.removeprefix("network.") in head else plan.body_rate
-        if share == 0:
-            parameter.requires_grad_(False)
-            continue
-        decay = plan.weight_decay if name in decayed else 0.0
-        groups.setdefault((share * plan.learning_rate, decay), []).append(parameter)
+        if share > 0:
+            groups.setdefault((share, name in decayed), []).append(parameter)
     return [
-        {"params": parameters, "lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
+        {
+            "params": parameters,
+            "lr": share * plan.learning_rate,
+            "weight_decay": plan.weight_decay if decays else 0.0,
+        }
+        for (share, decays), parameters in groups.items()
     ]
+
+
+def freeze_body(model: Normalized) -> None:
+    """Let nothing but the head learn. UserError where the network does not say what its head is."""
+    head = head_names(model.network)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.removeprefix("network.") in head)
 
 
 def head_names(network: nn.Module) -> frozenset[str]:

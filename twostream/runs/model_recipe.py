@@ -1,0 +1,72 @@
+"""What a run is told where its user leaves it to the model."""
+
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import torch
+
+from flowcache import plugins
+from flowcache.errors import UserError
+from twostream import models
+from twostream.data.streams import STREAMS
+from twostream.nets.model_card import OF_NO_PAPER, Card
+from twostream.nets.pretrained import Pretrained
+from twostream.runs.training_options import RunOptions, TrainOptions
+
+Options = TypeVar("Options", bound=RunOptions)
+
+# A recipe has these because the network starts from weights.
+_FOR_WEIGHTS = ("body_rate", "steps")
+
+
+def card_of(options: RunOptions) -> Card:
+    """The card of the model; that of no paper for a network of a user's own, whose name has a dot."""
+    own = "." in options.model
+    card: Card = OF_NO_PAPER if own else plugins.module(models, options.model).CARD
+    return card
+
+
+def standard(options: Options) -> Options:
+    """The options of a run with the model's own for all that is left to it; see `Card.recipes`.
+
+    A network that starts at random is not taught by what suits one that starts from weights: all its
+    layers learn, for the usual number of steps. UserError where there is no such model.
+    """
+    recipe = dict(card_of(options).recipe(options.stream))
+    if recipe and not starts_from_weights(options):
+        for name in _FOR_WEIGHTS:
+            recipe.pop(name, None)
+    clip = {
+        each.name: recipe[each.name]
+        for each in fields(options.clip)
+        if each.name in recipe and getattr(options.clip, each.name) is None
+    }
+    return replace(
+        options, schedule=options.schedule.filled(recipe), clip=replace(options.clip, **clip)
+    )
+
+
+def starts_from_weights(options: RunOptions) -> bool:
+    """Whether the network does not start at random. UserError where the model refuses its options."""
+    init = options.init if isinstance(options, TrainOptions) else "none"
+    if init != "auto" or "." in options.model:
+        return init not in ("auto", "none")
+    values = STREAMS[options.stream]
+    length, _ = card_of(options).clip(options.clip.length, None, options.stream, values.length)
+    with torch.device("meta"):
+        network: Any = plugins.create(
+            models,
+            options.model,
+            **options.options,
+            channels=values.channels,
+            length=length,
+            classes=2,
+        )
+    told = getattr(network, "pretrained", None)
+    if not isinstance(told, Pretrained) or not told.installed or not callable(told.published):
+        return False
+    try:
+        told.published()
+    except UserError:
+        return False
+    return True
