@@ -117,11 +117,11 @@ def test_two_processes_train_together_and_write_one_set_of_files(finished, tmp_p
 
 
 @pytest.mark.slow
-def test_the_four_commands_run_as_they_stand(few_videos):
+def test_the_four_commands_run_as_they_stand_but_for_their_many_steps(few_videos):
     for words in (
         "extract-flow videos/",
-        "train --stream spatial",
-        "train --stream temporal",
+        "train --stream spatial --steps 8",
+        "train --stream temporal --steps 8",
         "fuse --weights 0.5",
     ):
         result = installed(words, few_videos)
