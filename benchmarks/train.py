@@ -92,7 +92,9 @@ def checkpoints(cache: FlowCache, stream: str, folder: Path) -> float:
         save(*args, **options)
         spent += time.perf_counter() - start
 
-    options = from_flat(TrainOptions, {"stream": stream, "jobs": 1, "clips": 1, "steps": 60})
+    options = from_flat(
+        TrainOptions, {"stream": stream, "jobs": 1, "clips": 1, "steps": 60, "validation_share": 0}
+    )
     lightning.Trainer.save_checkpoint = timed
     start = time.perf_counter()
     try:
