@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from flowcache.cache.recipe import Recipe
+from flowcache.cache.store import FlowCache
+from flowcache.extraction.one import Job, extract_video
+
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +28,15 @@ def ucf101(per_class: int) -> list[Path]:
     """The first clip of each of the first groups of each UCF101 class."""
     classes = sorted(path for path in (data() / "ucf101" / "videos").iterdir() if path.is_dir())
     return [clip for folder in classes for clip in sorted(folder.glob("*_c01.avi"))[:per_class]]
+
+
+def cache_of_ucf101(root: Path, recipe: Recipe, per_class: int) -> FlowCache:
+    """A cache of these clips."""
+    cache = FlowCache.create(root, recipe)
+    for clip in ucf101(per_class):
+        name = f"{clip.parent.name}/{clip.name}"
+        extract_video(Job(clip, name, cache.path(name.removesuffix(".avi"))), recipe)
+    return cache
 
 
 def machine() -> str:

@@ -21,7 +21,6 @@ import torch
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.one import Job, extract_video
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
 from twostream.data.crop_and_flip import random_view
@@ -31,16 +30,6 @@ from twostream.data.streams import TEMPORAL
 
 SPEC = ClipSpec(length=10, stride=1, crop=224, flip=False)
 HEIGHT, WIDTH = 256, 340
-
-
-def fill(root: Path, algorithm: str, per_class: int) -> FlowCache:
-    """A cache of some UCF101 clips."""
-    recipe = Recipe.of(algorithm, size=f"{WIDTH}x{HEIGHT}")
-    cache = FlowCache.create(root, recipe)
-    for clip in common.ucf101(per_class):
-        name = f"{clip.parent.name}/{clip.name}"
-        extract_video(Job(clip, name, cache.path(name.removesuffix(".avi"))), recipe)
-    return cache
 
 
 def write_jpegs(root: Path, cache: FlowCache, items: tuple[Item, ...]) -> None:
@@ -90,7 +79,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        cache = fill(Path(folder) / "cache", options.algorithm, options.clips)
+        cache = common.cache_of_ucf101(
+            Path(folder) / "cache",
+            Recipe.of(options.algorithm, size=f"{WIDTH}x{HEIGHT}"),
+            options.clips,
+        )
         items = read_index(cache).items
         write_jpegs(Path(folder) / "jpegs", cache, items)
         readers = ours(cache, items), jpegs(Path(folder) / "jpegs", items)

@@ -19,7 +19,6 @@ import torch
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.one import Job, extract_video
 from twostream import stages
 from twostream.data.index import read_index
 from twostream.data.splits import Split
@@ -29,16 +28,6 @@ from twostream.training.data import ClipData
 from twostream.training.module import Classification, Training
 
 MODELS = ("efficientnet_lite", "resnet", "conv_gru", "c3d", "tiny")
-
-
-def fill(root: Path, per_class: int, size: str) -> FlowCache:
-    """A cache of some UCF101 clips."""
-    recipe = Recipe.of("dis", size=size)
-    cache = FlowCache.create(root, recipe)
-    for clip in common.ucf101(per_class):
-        name = f"{clip.parent.name}/{clip.name}"
-        extract_video(Job(clip, name, cache.path(name.removesuffix(".avi"))), recipe)
-    return cache
 
 
 def epoch(cache: FlowCache, stream: str, model: str, batches: int, workers: int) -> list[float]:
@@ -69,9 +58,7 @@ def epoch(cache: FlowCache, stream: str, model: str, batches: int, workers: int)
         before = time.perf_counter()
         batch = next(loader)
         after = time.perf_counter()
-        if number == 0:
-            start = after
-        else:
+        if number > 0:
             waited += after - before
             clips += len(batch.clip)
         optimizer.zero_grad()
@@ -112,7 +99,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        cache = fill(Path(folder) / "cache", options.clips, options.size)
+        cache = common.cache_of_ucf101(
+            Path(folder) / "cache", Recipe.of("dis", size=options.size), options.clips
+        )
         print(f"{common.machine()}; stored at {options.size}; batches of 8; 1 loading process")
         rows = []
         for model in MODELS:

@@ -23,19 +23,26 @@ def option(
     at_most: float | None = None,
     below: float | None = None,
     shown_default: str = "",
+    usual: Any = None,
     path: Literal["", "file", "folder"] = "",
     metavar: str = "",
 ) -> Any:
     """A field of a frozen dataclass that a user can set.
 
     help: one sentence, as `--help` shows it. at_least, above, at_most, below: limits of a number.
-    shown_default: what happens by default, in words, where the default is None. path: that the value
-    is the path of an existing file or folder. metavar: what stands for the value in `--help`.
+    shown_default: what happens by default, in words, where the default is None. usual: makes the option
+    one that is left to the model where it is not given, and is None then; this is the value where the
+    model says nothing either. path: that the value is the path of an existing file or folder. metavar:
+    what stands for the value in `--help`.
     """
+    if usual is not None:
+        shown = usual if isinstance(usual, str) else f"{usual:g}"
+        default, shown_default = None, f"the model's, or else {shown}"
     metadata = {
         "help": help,
         "limits": {"at least": at_least, "above": above, "at most": at_most, "below": below},
         "shown_default": shown_default,
+        "usual": usual,
         "path": path,
         "metavar": metavar,
     }

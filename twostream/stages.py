@@ -16,8 +16,8 @@ from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import (
-    Pretrained,
     fetch,
+    installed_weights,
     load_published,
     pretrained_of,
     read_state,
@@ -110,7 +110,9 @@ def pretrain(
     The videos are divided as `train` divides them, and those of the test part are not read. Returns
     False in the helping processes of a distributed run. UserError for a model without a pretraining.
     """
-    return _learn(cache, folder, options, resume=resume, listener=listener, pretraining=True)
+    return _learn(
+        cache, folder, standard(options), resume=resume, listener=listener, pretraining=True
+    )
 
 
 def evaluate(
@@ -236,11 +238,11 @@ def _learn(
 ) -> bool:
     """Divide the videos, build the network and train it: what training and pretraining share.
 
+    options: with nothing left to the model, see `standard`.
     Returns False in the helping processes of a distributed run.
     """
     if not is_first_process():
         listener = SILENT
-    options = standard(options)
     say, schedule = listener.say, options.schedule
     index, split = split_cache(cache, options.split, options.seed)
     resume = resume and (folder / files.LAST).exists()
@@ -320,17 +322,14 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
 def _load_weights(model: Normalized, weights: str) -> list[str]:
     """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
     network: Any = model.network
-    if weights not in ("auto", "pretrained"):
-        return load_published(network, read_state(weights))
-    told = getattr(network, "pretrained", None)
     if weights == "auto":
-        if not isinstance(told, Pretrained) or not told.installed or told.published is None:
-            return ["none: no package carries published ones of this model"]
         try:
-            state = fetch(told.published)
+            state = installed_weights(network)
         except UserError as error:
             return [f"none: {error}"]
         return ["the published ones", *load_published(network, state)]
+    if weights != "pretrained":
+        return load_published(network, read_state(weights))
     published = pretrained_of(network).published
     if published is None:
         raise UserError("nobody published weights of this model: name a file, or none", "init")

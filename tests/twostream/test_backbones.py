@@ -9,8 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flowcache import plugins
 from flowcache.errors import UserError
 from twostream import backbones
-from twostream.backbones.efficientnet_lite import pad_same
-from twostream.nets.layers import ClipSizeError
+from twostream.nets.layers import ClipSizeError, pad_same
 from twostream.nets.pretrained import load_published
 
 NAMES = [
@@ -288,7 +287,7 @@ def test_weights_that_are_not_installed_are_named(variant, word, monkeypatch):
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
 def test_same_padding_leaves_the_side_over_the_stride_and_shares_the_zeros(side, kernel, stride):
     convolution = torch.nn.Conv2d(1, 1, kernel, stride=stride, bias=False)
-    padded = pad_same(torch.ones(1, 1, side, side), convolution)
+    padded = pad_same(torch.ones(1, 1, side, side), convolution.kernel_size, convolution.stride)
     assert convolution(padded).shape[2:] == (math.ceil(side / stride),) * 2
     before, after = (
         int(padded[0, 0, side // 2].argmax()),

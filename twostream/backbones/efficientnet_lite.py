@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from flowcache.errors import UserError
 from twostream.nets.attention import DropPath, rising
-from twostream.nets.layers import check_share
+from twostream.nets.layers import check_share, pad_same
 from twostream.nets.pretrained import Pretrained
 
 # Factors of width and of depth.
@@ -52,7 +52,10 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList(
             _Block(*block, share) for block, share in zip(plan, shares, strict=True)
         )
-        self.map_widths = tuple(plan[i][1] for i in self._last_of_each_size())
+        # The blocks before which the next one shrinks the picture, and the last.
+        strides = [block[3] for block in plan]
+        self._last_of_each_size = [i for i in range(len(plan)) if strides[i + 1 : i + 2] != [1]]
+        self.map_widths = tuple(plan[i][1] for i in self._last_of_each_size)
         self.width = _HEAD
         unused = () if classes else ("_fc",) if classes == 0 else ("_fc", "_conv_head", "_bn1")
         self.pretrained = Pretrained(
@@ -72,18 +75,13 @@ class EfficientNetLite(nn.Module):
         self._pool = nn.AdaptiveAvgPool2d(1)
         _initialise(self)
 
-    def _last_of_each_size(self) -> list[int]:
-        """The blocks after which the picture shrinks, and the last."""
-        strides = [block.stride for block in self._blocks if isinstance(block, _Block)]
-        return [i for i in range(len(strides)) if strides[i + 1 : i + 2] != [1]]
-
     def maps(self, x: Tensor) -> list[Tensor]:
         """The maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side."""
-        x = functional.relu6(self._bn0(self._conv_stem(pad_same(x, self._conv_stem))))
-        found, wanted = [], self._last_of_each_size()
+        x = functional.relu6(self._bn0(self._conv_stem(_padded(x, self._conv_stem))))
+        found = []
         for number, block in enumerate(self._blocks):
             x = block(x)
-            if number in wanted:
+            if number in self._last_of_each_size:
                 found.append(x)
         return found
 
@@ -126,12 +124,11 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         inside = width * factor
-        self.stride = stride
         self._shortcut = stride == 1 and width == out
-        if factor > 1:
+        self._expands = factor > 1
+        if self._expands:
             self._expand_conv = nn.Conv2d(width, inside, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(inside, _EPS)
-        self._expands = factor > 1
         self._depthwise_conv = nn.Conv2d(
             inside, inside, kernel, stride=stride, groups=inside, bias=False
         )
@@ -142,7 +139,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        y = self._depthwise_conv(pad_same(y, self._depthwise_conv))
+        y = self._depthwise_conv(_padded(y, self._depthwise_conv))
         y = self._bn2(self._project_conv(functional.relu6(self._bn1(y))))
         out: Tensor = x + self._drop_path(y) if self._shortcut else y
         return out
@@ -167,18 +164,9 @@ def _rounded(width: float) -> int:
     return rounded + 8 if rounded < 0.9 * width else rounded
 
 
-def pad_same(x: Tensor, convolution: nn.Conv2d | nn.Conv3d) -> Tensor:
-    """Zeros around pictures (…, H, W), such that the convolution leaves ⌈side / stride⌉ of each side.
-
-    TensorFlow's "SAME": where an odd number of zeros is wanted, the larger half stands at the end.
-    """
-    pads: list[int] = []
-    for side, kernel, stride in zip(
-        x.shape[-2:], convolution.kernel_size[-2:], convolution.stride[-2:], strict=True
-    ):
-        zeros = max(0, (-(-side // stride) - 1) * stride + kernel - side)
-        pads = [zeros // 2, zeros - zeros // 2, *pads]
-    return functional.pad(x, pads)
+def _padded(x: Tensor, convolution: Any) -> Tensor:
+    """Padded in height and width; where a 2-D network was extended, its convolution pads time itself."""
+    return pad_same(x, convolution.kernel_size[-2:], convolution.stride[-2:])
 
 
 def _initialise(network: nn.Module) -> None:

@@ -37,8 +37,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
     ctx.default_map = {**(ctx.default_map or {}), **values}
 
 
-def drop_what_excludes(ctx: click.Context, given: dict[str, Any]) -> None:
-    """The command line wins: of epochs and steps that which a file has is dropped for the other."""
+def drop_excluded(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Where the command line gives epochs, a file's steps are dropped, and the other way round."""
     for name, other in (("epochs", "steps"), ("steps", "epochs")):
         sources = [ctx.get_parameter_source(each) for each in (name, other)]
         if sources == [ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP]:

@@ -8,7 +8,7 @@ import click
 
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
-from twostream.commands._config_file import config_option, drop_what_excludes
+from twostream.commands._config_file import config_option, drop_excluded
 from twostream.commands._shared import CACHE, notes, plugin_option
 from twostream.runs.training_options import RunOptions
 
@@ -66,7 +66,7 @@ def learn(
             )
         run_options = recorded(kind, folder)
     else:
-        drop_what_excludes(ctx, given)
+        drop_excluded(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
         run_options = standard(from_flat(kind, {**given, "options": parsed}))
         start_run(folder, run_options, overwrite)

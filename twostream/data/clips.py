@@ -92,18 +92,13 @@ class ClipReader:
         """
         spec, stream = self._spec, self._stream
         starts = random_clips(stream.available(item), spec.length, spec.stride or 1, segments, rng)
-        colours = np.random.default_rng(rng.integers(2**63)) if spec.colour else None
-        view: list[View] = []
-
-        def choose(height: int, width: int) -> Sequence[View]:
-            if not view:
-                view.append(random_view(height, width, spec, rng))
-            return view
-
         change = None
-        if colours is not None and stream.is_colour:
-            change = ColourJitter.drawn(spec.colour, colours)
-        return join([self.read(item, indices, choose, change) for indices in starts])
+        if spec.colour:
+            jitter = ColourJitter.drawn(spec.colour, np.random.default_rng(rng.integers(2**63)))
+            change = jitter if stream.is_colour else None
+        stored = self._entry(item.id).info
+        view = random_view(stored.height, stored.width, spec, rng)
+        return join([self.read(item, indices, lambda h, w: [view], change) for indices in starts])
 
     def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
         """One of several evenly spaced clips for testing, seen from 1 or 10 crops."""
@@ -125,7 +120,7 @@ class ClipReader:
 
 
 class TrainClips(Dataset[Batch]):
-    """A random clip of each video; what is drawn depends on (seed, pass, video) alone.
+    """A random clip of each video; what is drawn depends on (seed, visit, video) alone.
 
     segments: so many clips of each video, one behind the other in the batch; see `ClipReader.random`.
     """

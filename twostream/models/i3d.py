@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostream.nets.layers import Triple, check_share
+from twostream.nets.layers import Triple, check_share, pad_same
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
 
@@ -25,18 +25,6 @@ CARD = Card(
     length=64,
     weights="Kinetics', converted to PyTorch",
 )
-
-
-def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Zeros around (B, C, T, H, W), so that a window leaves ⌈size / stride⌉ in each dimension.
-
-    TensorFlow's "SAME": where an odd number of zeros is wanted, the larger half stands at the end.
-    """
-    pads: list[int] = []
-    for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
-        wanted = max((-(-size // s) - 1) * s + k - size, 0)
-        pads = [wanted // 2, wanted - wanted // 2, *pads]  # the last dimension comes first
-    return functional.pad(x, pads) if any(pads) else x
 
 
 class Unit3d(nn.Module):

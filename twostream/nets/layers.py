@@ -49,6 +49,19 @@ def check_share(**values: float) -> None:
 # Parts of convolutional networks
 
 
+def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Zeros around the last dimensions of x, so that a window leaves ⌈size / stride⌉ of each.
+
+    There are as many of these dimensions as `kernel` and `stride` have numbers. TensorFlow's "SAME":
+    where an odd number of zeros is wanted, the larger half stands at the end.
+    """
+    pads: list[int] = []
+    for size, k, s in zip(x.shape[-len(kernel) :], kernel, stride, strict=True):
+        wanted = max((-(-size // s) - 1) * s + k - size, 0)
+        pads = [wanted // 2, wanted - wanted // 2, *pads]  # the last dimension comes first
+    return functional.pad(x, pads) if any(pads) else x
+
+
 def init_convolutions(network: nn.Module) -> None:
     """He et al. 2015: the spread of weights that keeps the gradients' size through ReLU; no offsets."""
     for module in network.modules():

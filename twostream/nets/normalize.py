@@ -22,7 +22,7 @@ class Normalized(nn.Module):
         step: Sequence[float],
         mean_and_std: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> None:
-        """Put the door before a network.
+        """Normalise what a network is given.
 
         step: what one integer step of each channel is worth. mean_and_std: of each channel, such that the
             network sees (number × step − mean) / std; without them it sees number × step.
@@ -36,7 +36,7 @@ class Normalized(nn.Module):
         self.network = network
         self.step = tuple(step)
         mean, std = mean_and_std or ([0.0] * len(step), [1.0] * len(step))
-        scale = [one / deviation for one, deviation in zip(step, std, strict=True)]
+        scale = [size / deviation for size, deviation in zip(step, std, strict=True)]
         shift = [-offset / deviation for offset, deviation in zip(mean, std, strict=True)]
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
@@ -65,6 +65,6 @@ class Normalized(nn.Module):
         return self.scale * torch.tensor(change, device=self.scale.device)[:, None, None]
 
     def set_scale(self, step: Sequence[float]) -> None:
-        """Read clips whose integers have another step; what the scale divides by beside it stays."""
+        """Read clips whose integers have another step; the standard deviations stay."""
         self.scale = self.scale_for(step)
         self.step = tuple(step)

@@ -67,10 +67,10 @@ class Pretrained:
     """Whether that function reads what an installed package carries, and fetches nothing."""
 
     mean: Colour = IMAGENET_MEAN
-    """What the weights expect to be subtracted from RGB, where it is."""
+    """What the weights expect to have been subtracted from RGB, where the clips are RGB."""
 
     std: Colour = IMAGENET_STD
-    """What they then expect it to be divided by."""
+    """What they expect the difference to have been divided by."""
 
     def under(self, prefix: str, *, head: str = "", fresh: tuple[str, ...] = ()) -> Self:
         """The same for a network that has this one under `prefix`.
@@ -111,9 +111,9 @@ def mean_and_std(network: Any) -> tuple[Colour, Colour]:
 def load_published(network: Any, state: State) -> list[str]:
     """Load a state dict into a network, adapting what may differ by its `pretrained`.
 
-    2-D kernels are inflated, the first layer's are repeated for a stack of such frames as they are for,
-    or else averaged over their input channels, a head for another number of classes keeps its fresh
-    weights. Returns what was done, one phrase each; raises WeightsError for
+    2-D kernels are inflated. The first layer's kernels are repeated for a stack of frames, or averaged
+    over their input channels for anything else with another number of channels. A head for another number
+    of classes keeps its fresh weights. Returns what was done, one phrase each. Raises WeightsError for
     anything else that is missing, unknown or of another shape, and then nothing has changed; UserError
     for a network without `pretrained`.
     """
@@ -254,8 +254,16 @@ def read_state(path: str) -> dict[str, Tensor]:
     return state
 
 
+def installed_weights(network: Any) -> State:
+    """The published weights that an installed package carries. UserError where there are none."""
+    told = getattr(network, "pretrained", None)
+    if not isinstance(told, Pretrained) or not told.installed or told.published is None:
+        raise UserError("no package carries published ones of this model", "init")
+    return fetch(told.published)
+
+
 def fetch(published: str | Callable[[], State]) -> State:
-    """Published weights over the network. WeightsError where they cannot be had."""
+    """Published weights, over the network or of a package. UserError where they cannot be had."""
     try:
         if callable(published):
             return published()

@@ -1,7 +1,7 @@
 """What a run is told where its user leaves it to the model."""
 
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -10,10 +10,8 @@ from flowcache.errors import UserError
 from twostream import models
 from twostream.data.streams import STREAMS
 from twostream.nets.model_card import OF_NO_PAPER, Card
-from twostream.nets.pretrained import Pretrained
-from twostream.runs.training_options import RunOptions, TrainOptions
-
-Options = TypeVar("Options", bound=RunOptions)
+from twostream.nets.pretrained import installed_weights
+from twostream.runs.training_options import Options, RunOptions, TrainOptions
 
 # A recipe has these because the network starts from weights.
 _FOR_WEIGHTS = ("body_rate", "steps")
@@ -33,9 +31,10 @@ def standard(options: Options) -> Options:
     layers learn, for the usual number of steps. UserError where there is no such model.
     """
     recipe = dict(card_of(options).recipe(options.stream))
-    if recipe and not starts_from_weights(options):
-        for name in _FOR_WEIGHTS:
-            recipe.pop(name, None)
+    open_ones = [n for n in _FOR_WEIGHTS if n in recipe and getattr(options.schedule, n) is None]
+    if open_ones and not starts_from_weights(options):
+        for name in open_ones:
+            del recipe[name]
     clip = {
         each.name: recipe[each.name]
         for each in fields(options.clip)
@@ -62,11 +61,8 @@ def starts_from_weights(options: RunOptions) -> bool:
             length=length,
             classes=2,
         )
-    told = getattr(network, "pretrained", None)
-    if not isinstance(told, Pretrained) or not told.installed or not callable(told.published):
-        return False
     try:
-        told.published()
+        installed_weights(network)
     except UserError:
         return False
     return True

@@ -6,14 +6,11 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.runs.files import LAST, OF_A_RUN, RECORD
-from twostream.runs.training_options import RunOptions
-
-Options = TypeVar("Options", bound=RunOptions)
+from twostream.runs.training_options import Options, RunOptions
 
 
 def start_run(folder: Path, options: RunOptions, overwrite: bool) -> None:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from flowcache.errors import UserError
-from twostream.data.clip_spec import FROM_MODEL, ClipSpec
+from twostream.data.clip_spec import ClipSpec
 from twostream.option_fields import check, option
 
 StreamName = Literal["spatial", "temporal", "difference"]
@@ -14,15 +14,6 @@ StreamName = Literal["spatial", "temporal", "difference"]
 _FEWEST_STEPS = 600
 _FEWEST_VISITS = 30
 _USUAL_REPEATS = 4
-_USUAL: Mapping[str, Any] = {
-    "segments": 1,
-    "batch_size": 16,
-    "body_rate": 1.0,
-    "ema": 0.0,
-    "mixup": 0.0,
-    "keep": "best",
-}
-"""What is left to a model that says nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +22,7 @@ class Schedule:
 
     epochs: int | None = option(
         None,
-        help="Rounds, after each of which the network is validated and kept.",
+        help="How many times the network is trained on every video, and then validated and kept.",
         at_least=1,
         shown_default="as many as make the steps",
     )
@@ -39,7 +30,8 @@ class Schedule:
         None,
         help="Steps of the optimiser at the least, in whole epochs; several devices share them.",
         at_least=1,
-        shown_default=f"the model's, or {_FEWEST_STEPS}, or {_FEWEST_VISITS} clips of each video",
+        shown_default=f"the model's, or else {_FEWEST_STEPS}, and at least {_FEWEST_VISITS} clips of "
+        "each video",
     )
     repeats: int | None = option(
         None,
@@ -48,16 +40,14 @@ class Schedule:
         shown_default=f"{_USUAL_REPEATS}, or 1 where a number of epochs is given",
     )
     segments: int = option(
-        FROM_MODEL,
+        usual=1,
         help="Equal parts of a video; a clip of each is seen together, and their logits averaged (TSN).",
         at_least=1,
-        shown_default="the model's, or else 1",
     )
     batch_size: int = option(
-        FROM_MODEL,
+        usual=16,
         help="Videos in a batch, a clip of each segment.",
         at_least=1,
-        shown_default="the model's, or else 16",
     )
     optimizer: Literal["adamw", "sgd"] = option(
         "adamw", help="AdamW, or SGD with a momentum of 0.9."
@@ -73,11 +63,10 @@ class Schedule:
         "the steps.",
     )
     body_rate: float = option(
-        FROM_MODEL,
+        usual=1.0,
         help="The factor of the rate of all layers but the last; 0 freezes them.",
         at_least=0,
         at_most=1,
-        shown_default="the model's, or else 1",
     )
     warmup: float = option(
         0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
@@ -89,21 +78,21 @@ class Schedule:
         False, help="Freeze the statistics of all batch normalisations but the first (TSN)."
     )
     ema: float = option(
-        FROM_MODEL,
+        usual=0.0,
         help="Decay of a moving average of the weights, as 0.99, which is validated and kept; 0: none.",
         at_least=0,
         below=1,
-        shown_default="the model's, or else 0",
     )
     mixup: float = option(
-        FROM_MODEL,
-        help="Mix pairs of clips and their labels by shares of a beta distribution of this parameter.",
+        usual=0.0,
+        help="MixUp of pairs of clips and their labels: the parameter of the beta distribution of their "
+        "shares; 0: none.",
         at_least=0,
-        shown_default="the model's, or else 0",
     )
     cutmix: float = option(
         0.0,
-        help="Paste a rectangle of one clip over another, its area drawn of such a distribution.",
+        help="CutMix, a rectangle of one clip pasted over another: the parameter of the beta "
+        "distribution of its area; 0: none.",
         at_least=0,
     )
     erase: float = option(
@@ -113,9 +102,8 @@ class Schedule:
         at_most=1,
     )
     keep: Literal["best", "last"] = option(
-        FROM_MODEL,
+        usual="best",
         help="The epoch that counts: that of the lowest validation loss, or the last.",
-        shown_default="the model's, or else best",
     )
     patience: int | None = option(
         None,
@@ -132,11 +120,14 @@ class Schedule:
 
     def filled(self, recipe: Mapping[str, Any]) -> Self:
         """The same with values for what is left to the model: its recipe's, or else the usual ones."""
-        values = {**_USUAL, **recipe}
+        left = {
+            each.name: recipe.get(each.name, each.metadata["usual"])
+            for each in fields(self)
+            if getattr(self, each.name) is None
+        }
         if self.epochs:
-            values.pop("steps", None)
-        own = {each.name for each in fields(self) if getattr(self, each.name) is None}
-        return replace(self, **{name: values[name] for name in own & values.keys()})
+            left.pop("steps", None)
+        return replace(self, **left)
 
     @property
     def clips_an_epoch(self) -> int:
@@ -251,6 +242,10 @@ class RunOptions:
             for name, kind in parts.items()
         }
         return cls(**{**plain, **built})
+
+
+Options = TypeVar("Options", bound=RunOptions)
+"""What a function takes and returns that is the same for a training and a pretraining."""
 
 
 @dataclass(frozen=True, kw_only=True)

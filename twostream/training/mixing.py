@@ -12,7 +12,7 @@ from twostream.runs.training_options import Schedule
 
 
 class Mixed(NamedTuple):
-    """Clips of which each is the share `share` of its own video, and the rest of its partner's.
+    """Clips of which each is its own video by the share `share`, and its partner's by the rest.
 
     values: float (B·S, T, C, H, W); the S segments of a video stand together. partner: int64 (B,), the
     number of each video's partner. share: the same for all.
