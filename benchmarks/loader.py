@@ -55,7 +55,7 @@ def ours(cache: FlowCache, items: tuple[Item, ...]) -> Callable[[np.random.Gener
 def jpegs(root: Path, items: tuple[Item, ...]) -> Callable[[np.random.Generator], object]:
     def read(rng: np.random.Generator) -> object:
         item = items[rng.integers(len(items))]
-        (indices,) = random_clips(item.fields, SPEC.length, 1, 1, rng)
+        (indices,) = random_clips(np.arange(item.fields), SPEC.length, 1, 1, rng)
         view = random_view(HEIGHT, WIDTH, SPEC, rng)
         rows, columns = slice(view.top, view.top + 224), slice(view.left, view.left + 224)
         planes = [

@@ -106,6 +106,7 @@ def add() -> Add:
         size: tuple[int, int] = (24, 32),
         sha256: str | None = None,
         partial: str = "",
+        rate: int = 25,
     ) -> None:
         rng = np.random.default_rng(list(identifier.encode()))
         if frames is None:
@@ -120,10 +121,10 @@ def add() -> Add:
             modified_ns=0,
         )
         with write_entry(cache.path(identifier), cache.recipe) as writer:
-            writer.add_frames(Frames(frames, np.arange(len(frames)) / 25))
+            writer.add_frames(Frames(frames, np.arange(len(frames)) / rate))
             writer.add_codes(*cache.recipe.quantizer.encode(FlowStack(flow.astype(np.float32))))
             height, width = frames.shape[1:3]
-            writer.finish(source, (width, height), 25, partial)
+            writer.finish(source, (width, height), rate, partial)
 
     return write
 

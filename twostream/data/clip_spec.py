@@ -27,6 +27,12 @@ class ClipSpec:
         at_least=1,
         shown_default="the model's",
     )
+    fps: float = option(
+        0.0,
+        help="Frames (or flow fields) a second of a clip, by the videos' time stamps, in place of a "
+        "stride; 0: by stride.",
+        at_least=0,
+    )
     crop: int = option(
         FROM_MODEL,
         help="Height and width that the network sees, in pixels.",
@@ -71,6 +77,8 @@ class ClipSpec:
             if isinstance(getattr(self, name), list):  # as JSON and TOML give it
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         check(self)
+        if self.fps and self.stride is not None:
+            raise UserError("a clip has a stride or a frame rate: leave out one of the two", "fps")
         if self.area and (len(self.area) != 2 or self.area[0] > self.area[1]):
             raise UserError(f"the area {self.area} must be a smallest and a largest share", "area")
         if self.area and self.scales:

@@ -17,7 +17,7 @@ from twostream.data.clip_spec import ClipSpec
 from twostream.data.colour import ColourJitter
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
-from twostream.data.sampling import Indices, even_clips, random_clips
+from twostream.data.sampling import Indices, Times, even_clips, random_clips
 from twostream.data.streams import Integers, Stream
 
 _OPEN_ENTRIES = 64
@@ -91,7 +91,7 @@ class ClipReader:
             (Wang et al. 2016, "Temporal Segment Networks", section 3.1).
         """
         spec, stream = self._spec, self._stream
-        starts = random_clips(stream.available(item), spec.length, spec.stride or 1, segments, rng)
+        starts = random_clips(*self._timing(item), segments, rng)
         change = None
         if spec.colour:
             jitter = ColourJitter.drawn(spec.colour, np.random.default_rng(rng.integers(2**63)))
@@ -102,11 +102,15 @@ class ClipReader:
 
     def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
         """One of several evenly spaced clips for testing, seen from 1 or 10 crops."""
-        spec = self._spec
-        indices = even_clips(self._stream.available(item), spec.length, spec.stride or 1, clips)[
-            number
-        ]
-        return self.read(item, indices, lambda h, w: fixed_views(h, w, spec, crops))
+        indices = even_clips(*self._timing(item), clips)[number]
+        return self.read(item, indices, lambda h, w: fixed_views(h, w, self._spec, crops))
+
+    def _timing(self, item: Item) -> tuple[Times, int, float]:
+        """What `data.sampling` needs: when frames are, how many make a clip, how far apart they are."""
+        spec, available = self._spec, self._stream.available(item)
+        if spec.fps:
+            return self._entry(item.id).times[:available], spec.length, 1 / spec.fps
+        return np.arange(available), spec.length, spec.stride or 1
 
     def _entry(self, identifier: str) -> Entry:
         if self._owner != os.getpid():  # a forked child must not use its parent's open files

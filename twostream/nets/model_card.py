@@ -39,7 +39,7 @@ class Card:
         return replace(
             clip,
             length=length,
-            stride=clip.stride or self.stride,
+            stride=None if clip.fps else clip.stride or self.stride,
             crop=crop,
             resize=self._resize(crop) if clip.resize is None else clip.resize,
         )

@@ -40,6 +40,12 @@ def test_a_crop_by_area_and_by_scales_at_once_is_refused():
         ClipSpec(area=(0.3, 1), scales=(1.0, 0.75))
 
 
+def test_a_stride_and_a_frame_rate_at_once_are_refused():
+    with pytest.raises(UserError, match="leave out one") as caught:
+        ClipSpec(stride=2, fps=5)
+    assert caught.value.parameter == "fps"
+
+
 def test_a_crop_that_an_older_checkpoint_calls_its_size_is_read():
     old = {
         "length": 3,

@@ -277,6 +277,19 @@ def test_the_stride_is_the_distance_between_fields(one_flow):
     assert seen.tolist() == [0, 4, 8]
 
 
+@pytest.mark.parametrize("rate", [20, 40])
+def test_the_frame_rate_is_of_each_video_s_own_time_stamps(tmp_path, new_cache, add, rate):
+    cache = new_cache(tmp_path)
+    frames = np.zeros((2 * rate, 24, 24, 3), np.uint8)
+    frames[:] = np.arange(len(frames))[:, None, None, None]
+    add(cache, "c/a", frames, rate=rate)
+    spec = ClipSpec(length=4, fps=5, crop=24, flip=False)
+    clips = TestClips(cache, read_index(cache).items, RGB, spec, 2, 1)
+    first, last = (clips[number].clip[0, :, 0, 0, 0].float().numpy() for number in (0, 1))
+    np.testing.assert_allclose(np.diff(first) / rate, 0.2, atol=2 / rate)  # JPEG is off by one
+    np.testing.assert_allclose(last[-1], len(frames) - 1, atol=2)
+
+
 # Reading in many processes
 
 
