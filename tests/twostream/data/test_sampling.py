@@ -84,8 +84,8 @@ def test_random_starts_are_uniform_over_all_that_fit():
 def test_an_impossible_clip_is_refused(numbers):
     with pytest.raises(ValueError, match="no clip"):
         random_clip(*numbers, np.random.default_rng(0))
+    available, length, stride = numbers
     with pytest.raises(ValueError, match="no clip"):
-        available, length, stride = numbers
         even_clips(np.arange(available), length, stride, 3)
 
 
@@ -125,7 +125,10 @@ def test_at_a_frame_rate_each_frame_is_the_nearest_to_its_time(times, length, fp
     assert 0 <= clip.min() <= clip.max() < len(times)
     wanted = times[clip[0]] + np.arange(length) / fps
     if wanted[-1] < times[-1]:
-        found, expected = np.abs(times[clip] - wanted), np.abs(times[nearest(times, wanted)] - wanted)
+        found, expected = (
+            np.abs(times[clip] - wanted),
+            np.abs(times[nearest(times, wanted)] - wanted),
+        )
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
