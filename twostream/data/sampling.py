@@ -1,8 +1,8 @@
 """Which frames (or fields) make a clip: pure functions of numbers.
 
 Frames have times, in rising order: 0, 1, 2, … where a clip's frames are so many frames apart, seconds
-where they are so many seconds apart. The frames of a clip are those nearest to equally spaced times. A video
-shorter than a clip is looped: after its last frame comes its first again.
+where they are so many seconds apart. The frames of a clip are those nearest to equally spaced times. A
+video shorter than a clip is looped: after its last frame comes its first again.
 """
 
 from itertools import pairwise
