@@ -54,7 +54,8 @@ def _clip(start: int, times: Times, length: int, spacing: float) -> Indices:
     # Up to half a period before the end of the loop the last frame is the nearest, then the first is.
     wrapped = (since_first + period / 2) % loop - period / 2
     middles = (times[1:] + times[:-1]) / 2 - times[0]
-    return np.searchsorted(middles, wrapped, "right").astype(np.int64)
+    nearest: Indices = np.searchsorted(middles, wrapped, "right").astype(np.int64)
+    return nearest
 
 
 def _period(times: Times) -> float:
