@@ -10,30 +10,18 @@ import torch
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import Item, VideoIndex, VideoIndexError
-from twostream.data.splits import Split, check_leakage, write_split
+from twostream.data.index import Item
+from twostream.data.splits import Split, write_split
 from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
-from twostream.nets.normalize import Normalized
-from twostream.nets.pretrained import (
-    fetch,
-    installed_weights,
-    load_published,
-    pretrained_of,
-    read_state,
-)
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
 from twostream.runs import files
-from twostream.runs.checkpoint import (
-    Spec,
-    add_spec,
-    first_epoch_after,
-    learnt_from,
-    load_checkpoint,
-)
+from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
+from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
-from twostream.runs.run_json import is_first_process
+from twostream.runs.resumption import refuse_other_data, resumption
+from twostream.runs.run_json import is_first_process, refuse_taken, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -71,17 +59,30 @@ def train(
     options: TrainOptions,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     listener: Listener = SILENT,
     network: Any = None,
 ) -> Scores | None:
     """Train one stream into `folder`, and score its test and validation videos with the best epoch.
 
+    resume: go on with the run in the folder, which has these options; see `runs.run_json.recorded`.
+    overwrite: replace an earlier run when the first epoch of this one has ended, and not before.
     network: a user's own, in place of the model that the options name; it gets the weights of the best
-        epoch. Returns the scores of the test videos; None in the helping processes of a distributed run.
+        epoch.
+
+    Returns the scores of the test videos; None in the helping processes of a distributed run. UserError
+    where the folder holds a run that is neither resumed nor replaced.
     """
     options = standard(options)
     if not _learn(
-        cache, folder, options, resume=resume, listener=listener, init=options.init, network=network
+        cache,
+        folder,
+        options,
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        init=options.init,
+        network=network,
     ):
         return None
     return evaluate(
@@ -103,15 +104,23 @@ def pretrain(
     options: RunOptions,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     listener: Listener = SILENT,
 ) -> bool:
     """Train one stream into `folder` without labels, by the model's own pretraining.
 
     The videos are divided as `train` divides them, and those of the test part are not read. Returns
-    False in the helping processes of a distributed run. UserError for a model without a pretraining.
+    False in the helping processes of a distributed run. UserError for a model without a pretraining, and
+    for a folder as `train` has it.
     """
     return _learn(
-        cache, folder, standard(options), resume=resume, listener=listener, pretraining=True
+        cache,
+        folder,
+        standard(options),
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        pretraining=True,
     )
 
 
@@ -231,6 +240,7 @@ def _learn(
     options: RunOptions,
     *,
     resume: bool,
+    overwrite: bool,
     listener: Listener,
     pretraining: bool = False,
     init: str = "none",
@@ -241,20 +251,28 @@ def _learn(
     options: with nothing left to the model, see `standard`.
     Returns False in the helping processes of a distributed run.
     """
-    if not is_first_process():
+    first = is_first_process()
+    if not first:
         listener = SILENT
+    elif not resume:
+        refuse_taken(folder, overwrite)
     say, schedule = listener.say, options.schedule
     index, split = split_cache(cache, options.split, options.seed)
-    resume = resume and (folder / files.LAST).exists()
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
         say("no groups: each video counts as one (related videos can be named by groups)")
+    taught = index.select((*split.train, *split.validation))
     spec = spec_of(options, cache, index.classes, split, pretraining)
+    spec = replace(spec, learnt=tuple(sorted({item.sha256 for item in taught})))
     if network is None:
         try_clip(spec)
-    if is_first_process():
-        write_split(folder / files.SPLIT, index, split)
+    going_on = resumption(folder) if resume else None
+    if going_on:
+        refuse_other_data(folder, going_on.spec, spec, taught)
+        spec = replace(spec, learnt=going_on.spec.learnt)
+        if going_on.note:
+            say(going_on.note)
     say(
         f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
         f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
@@ -269,9 +287,9 @@ def _learn(
         )
     if schedule.patience and not split.validation:
         raise UserError("nothing is held out by which to stop: give a validation share", "patience")
-    if init != "none" and not resume:
-        _refuse_leakage(init, index, split)
-        for note in _load_weights(model, init):
+    if init != "none" and not going_on:
+        spec = replace(spec, learnt=learnt_with(init, spec, index))
+        for note in load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
     epochs = schedule.epochs_for(len(split.train), options.trainer.accumulate)
@@ -285,10 +303,21 @@ def _learn(
         seed=options.seed,
         batch_size=schedule.batch_size,
         workers=options.jobs,
-        first_epoch=first_epoch_after(folder / files.LAST) if resume else 0,
+        first_epoch=going_on.next_epoch if going_on else 0,
         repeats=schedule.clips_an_epoch,
         segments=schedule.segments,
     )
+
+    def claim() -> None:
+        """Make the folder this run's own."""
+        start_run(
+            folder, options, cache=str(cache.root), recipe=str(cache.recipe), split=split.digest
+        )
+        write_split(folder / files.SPLIT, index, split)
+
+    replaces = (folder / files.LAST).exists()
+    if first and not going_on and not replaces:
+        claim()
     trainer = fit(
         Training(
             model,
@@ -304,7 +333,8 @@ def _learn(
         keep=schedule.keep,
         patience=schedule.patience,
         validated=bool(split.validation),
-        resume=resume,
+        resume_from=going_on.path if going_on else None,
+        before_first_checkpoint=claim if replaces and not going_on else None,
         on_epoch=lambda row: listener.on_epoch(row, epochs),
         progress_bar=listener.progress_bar,
         options=options.trainer,
@@ -317,32 +347,3 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
         return own_loss
     smoothing = options.label_smoothing if isinstance(options, TrainOptions) else 0.0
     return Classification(classes, smoothing)
-
-
-def _load_weights(model: Normalized, weights: str) -> list[str]:
-    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
-    network: Any = model.network
-    if weights == "auto":
-        try:
-            state = installed_weights(network)
-        except UserError as error:
-            return [f"none: {error}"]
-        return ["the published ones", *load_published(network, state)]
-    if weights != "pretrained":
-        return load_published(network, read_state(weights))
-    published = pretrained_of(network).published
-    if published is None:
-        raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(published))
-
-
-def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:
-    learnt = learnt_from(Path(weights))
-    try:
-        check_leakage([item for item in index.items if item.id in learnt], index.select(split.test))
-    except VideoIndexError as error:
-        raise UserError(
-            f"{weights} has learnt from videos that this run tests on ({error}): give both runs the "
-            "same split",
-            "init",
-        ) from None

@@ -32,6 +32,7 @@ def test_a_run_leaves_all_its_files_and_no_half_written_one(finished_runs):
             "metrics.csv",
             "metrics.json",
             "predictions.csv",
+            "previous.ckpt",
             "run.json",
             "scores.npz",
             "split.csv",

@@ -53,7 +53,7 @@ def learn(
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
     from twostream.runs.model_recipe import standard
-    from twostream.runs.run_json import recorded, start_run
+    from twostream.runs.run_json import recorded
     from twostream.stages import Listener
 
     opened = FlowCache.open(cache)
@@ -69,7 +69,6 @@ def learn(
         drop_excluded(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
         run_options = standard(from_flat(kind, {**given, "options": parsed}))
-        start_run(folder, run_options, overwrite)
     with Bar(notes, "score", "clips") as bar:
         listener = Listener(
             say=lambda text: notes.print(text, soft_wrap=True),
@@ -77,7 +76,9 @@ def learn(
             on_clips=bar.progressed,
             progress_bar=notes.is_terminal and not notes.quiet,
         )
-        return stage(opened, folder, run_options, resume=resume, listener=listener)
+        return stage(
+            opened, folder, run_options, resume=resume, overwrite=overwrite, listener=listener
+        )
 
 
 def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:

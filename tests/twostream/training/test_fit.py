@@ -170,7 +170,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         tmp_path,
         epochs=1,
         validated=True,
-        resume=False,
+        resume_from=None,
         options=TrainerOptions(accelerator="cpu", devices=1),
     )
     assert seen == [4, 4, 3]
@@ -275,7 +275,7 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
             tmp_path / f"{batch_size} {accumulate}",
             epochs=1,
             validated=True,
-            resume=False,
+            resume_from=None,
             options=TrainerOptions(accelerator="cpu", devices=1, accumulate=accumulate),
         )
         return network[1].weight.detach()
