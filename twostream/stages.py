@@ -1,5 +1,6 @@
 """The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,6 +93,8 @@ def train(
         crops=options.crops,
         batch_size=options.schedule.batch_size,
         jobs=options.jobs,
+        accelerator=options.trainer.accelerator,
+        precision=options.trainer.precision,
         say=listener.say,
         on_clips=listener.on_clips,
         network=network,
@@ -132,15 +135,20 @@ def evaluate(
     crops: int = 1,
     batch_size: int = 32,
     jobs: int = 2,
+    accelerator: str = "auto",
+    precision: str = "32-true",
     say: Callable[[str], None] = lambda _: None,
     on_clips: Callable[[int, int], None] = lambda *_: None,
     network: Any = None,
 ) -> Scores:
     """Score a run's test and validation videos with its best checkpoint.
 
-    on_clips: is given how many clips are scored, and of how many. network: see `train`.
+    accelerator, precision: see `scoring.evaluate.score`. on_clips: is given how many clips are scored,
+    and of how many. network: see `train`.
 
-    Writes the scores of both, the predictions and `metrics.json` into the run's folder.
+    Writes the scores of both, the predictions and `metrics.json` into the run's folder; where these
+    already lie there for other numbers of clips or crops, under names of their own, see
+    `runs.files.of_views`.
     """
     model, spec = load_checkpoint(folder / files.BEST, network)
     if differences := spec.recipe.differences(cache.recipe):
@@ -165,12 +173,27 @@ def evaluate(
             batch_size=batch_size,
             workers=jobs,
             trained_on=trained_on,
+            accelerator=accelerator,
+            precision=precision,
             on_clips=count,
         )
 
     test, validation = items_of_split(cache, spec, "test", "validation")
+    if leaked := [item.id for item in test if item.sha256 in spec.learnt]:
+        raise UserError(
+            f"{cache.root} has as {leaked[0]}, which tests, a file that the network has learnt from: "
+            "evaluate on the cache that was trained on",
+            "cache",
+        )
     scores = scored(test, (*split.train, *split.validation))
-    scores.save(folder / files.SCORES)
+    views = _unlike_those_of(folder, clips, crops)
+    if views:
+        say(f"the run's own scores stay: these are in {files.of_views(files.SCORES, views)}")
+
+    def place(name: str) -> Path:
+        return folder / files.of_views(name, views)
+
+    scores.save(place(files.SCORES))
     metrics: dict[str, Any] = {
         "clips": clips,
         "crops": crops,
@@ -179,20 +202,34 @@ def evaluate(
     }
     if validation:
         metrics["validation"] = scored(validation, split.train)
-        metrics["validation"].save(folder / files.VALIDATION_SCORES)
-    write_predictions(folder / files.PREDICTIONS, scores)
-    write_metrics(folder / files.METRICS, metrics)
+        metrics["validation"].save(place(files.VALIDATION_SCORES))
+    write_predictions(place(files.PREDICTIONS), scores)
+    write_metrics(place(files.METRICS), metrics)
     return scores
 
 
-def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path) -> list[Scores]:
+def _unlike_those_of(folder: Path, clips: int, crops: int) -> str:
+    """`3x10` where a run's own scores average other numbers of clips or crops; else empty."""
+    try:
+        own = json.loads((folder / files.METRICS).read_text(encoding="utf-8"))
+        alike = (own["clips"], own["crops"]) == (clips, crops)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # it has none
+    return "" if alike else f"{clips}x{crops}"
+
+
+def fuse(
+    folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path, views: str = ""
+) -> list[Scores]:
     """Fuse the test scores of runs, and write the result into a folder of its own.
+
+    views: which of their scores, where `evaluate` gave several, as "3x10"; the runs' own by default.
 
     Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
     do not belong together, see `scoring.align`.
     """
     names = names_of(folders, "runs")
-    loaded = [Scores.load(folder / files.SCORES) for folder in folders]
+    loaded = [Scores.load(folder / files.of_views(files.SCORES, views)) for folder in folders]
     runs = align([replace(one, name=name) for one, name in zip(loaded, names, strict=True)])
     shares = shares_of(names, weights)
     fused = create_rule(rule, shares)(runs)

@@ -90,9 +90,9 @@ def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
 def _print_epoch(row: Mapping[str, Any], epochs: int) -> None:
     words = {
         "train_loss": "train loss",
-        "train_top1": "train top-1",
+        "train_top1": "train top-1 of clips",
         "val_loss": "validation loss",
-        "val_top1": "validation top-1",
+        "val_top1": "validation top-1 of clips",
     }
     parts = [f"{word} {row[name]:.3f}" for name, word in words.items() if name in row]
     notes.print("  ".join([f"epoch {row['epoch']}/{epochs}", *parts]), soft_wrap=True)

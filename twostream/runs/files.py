@@ -26,3 +26,12 @@ CONFUSION_TABLE, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 
 OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
 """What a new run in the same folder takes away of an earlier one."""
+
+
+def of_views(name: str, views: str) -> str:
+    """`scores.npz` → `scores-3x10.npz`: what belongs to other clips and crops than the run's own.
+
+    views: "CLIPSxCROPS"; empty for the run's own.
+    """
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}-{views}.{ending}" if views else name
