@@ -22,7 +22,7 @@ from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
-from twostream.runs.run_json import is_first_process, refuse_taken, start_run
+from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -136,15 +136,15 @@ def evaluate(
     batch_size: int = 32,
     jobs: int = 2,
     accelerator: str = "auto",
-    precision: str = "32-true",
+    precision: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_clips: Callable[[int, int], None] = lambda *_: None,
     network: Any = None,
 ) -> Scores:
     """Score a run's test and validation videos with its best checkpoint.
 
-    accelerator, precision: see `scoring.evaluate.score`. on_clips: is given how many clips are scored,
-    and of how many. network: see `train`.
+    accelerator, precision: see `scoring.evaluate.score`; by default the precision is that of the
+    training. on_clips: is given how many clips are scored, and of how many. network: see `train`.
 
     Writes the scores of both, the predictions and `metrics.json` into the run's folder; where these
     already lie there for other numbers of clips or crops, under names of their own, see
@@ -154,6 +154,7 @@ def evaluate(
     if differences := spec.recipe.differences(cache.recipe):
         say(f"this cache differs from the one trained on: {'; '.join(differences)}")
 
+    precision = precision or precision_of(folder)
     split, done = spec.split, 0
     total = clips * crops * (len(split.test) + len(split.validation))
 
@@ -294,7 +295,12 @@ def _learn(
     elif not resume:
         refuse_taken(folder, overwrite)
     say, schedule = listener.say, options.schedule
-    index, split = split_cache(cache, options.split, options.seed)
+    index, split = split_cache(cache, options.split, options.seed, say)
+    if len(index.classes) < 2 and not pretraining:
+        raise UserError(
+            f"{cache.root} has one class, {index.classes[0]}, and there is nothing to tell apart: "
+            "extract videos of another"
+        )
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):

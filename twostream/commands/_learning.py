@@ -9,7 +9,7 @@ import click
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
 from twostream.commands._config_file import config_option, drop_excluded
-from twostream.commands._shared import CACHE, notes, plugin_option
+from twostream.commands._shared import CACHE, errors, notes, plugin_option
 from twostream.runs.training_options import RunOptions
 
 
@@ -69,16 +69,33 @@ def learn(
         drop_excluded(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
         run_options = standard(from_flat(kind, {**given, "options": parsed}))
-    with Bar(notes, "score", "clips") as bar:
-        listener = Listener(
-            say=lambda text: notes.print(text, soft_wrap=True),
-            on_epoch=_print_epoch,
-            on_clips=bar.progressed,
-            progress_bar=notes.is_terminal and not notes.quiet,
+    ended = 0
+
+    def on_epoch(row: Mapping[str, Any], epochs: int) -> None:
+        nonlocal ended
+        ended = int(row["epoch"])
+        _print_epoch(row, epochs)
+
+    try:
+        with Bar(notes, "score", "clips") as bar:
+            listener = Listener(
+                say=lambda text: notes.print(text, soft_wrap=True),
+                on_epoch=on_epoch,
+                on_clips=bar.progressed,
+                progress_bar=notes.is_terminal and not notes.quiet,
+            )
+            return stage(
+                opened, folder, run_options, resume=resume, overwrite=overwrite, listener=listener
+            )
+    except KeyboardInterrupt:
+        again = f"twostream {ctx.info_name} --stream {run_options.stream} --run {folder} --resume"
+        errors.print(
+            f"stopped after epoch {ended}: `{again}` goes on from there"
+            if ended
+            else "stopped before an epoch had ended: give the same command again",
+            soft_wrap=True,
         )
-        return stage(
-            opened, folder, run_options, resume=resume, overwrite=overwrite, listener=listener
-        )
+        ctx.exit(130)
 
 
 def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:

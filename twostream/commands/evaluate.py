@@ -19,7 +19,12 @@ from twostream.runs.training_options import TrainOptions
 @click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))
 @click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
 @CACHE
-@options_of(TrainOptions, "clips", "crops", "jobs", "accelerator", "precision")
+@options_of(TrainOptions, "clips", "crops", "jobs", "accelerator")
+@click.option(
+    "--precision",
+    show_default="that of the training",
+    help="The precision of the arithmetic, as bf16-mixed.",
+)
 @JSON
 def evaluate(
     run: Path,
@@ -28,7 +33,7 @@ def evaluate(
     crops: int,
     jobs: int,
     accelerator: str,
-    precision: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Score a run's videos again.

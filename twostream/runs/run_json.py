@@ -11,7 +11,7 @@ from typing import Any
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.runs.files import LAST, OF_A_RUN, RECORD
-from twostream.runs.training_options import Options, RunOptions
+from twostream.runs.training_options import Options, RunOptions, TrainerOptions
 
 
 def refuse_taken(folder: Path, overwrite: bool) -> None:
@@ -43,6 +43,15 @@ def recorded(kind: type[Options], folder: Path) -> Options:
         raise UserError(f"{folder} holds no run to resume", "resume") from None
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / RECORD} cannot be read: {error}") from None
+
+
+def precision_of(folder: Path) -> str:
+    """The precision with which a run was trained, the usual one where there is no record of it."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return str(record["options"]["trainer"]["precision"])
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        return TrainerOptions.precision
 
 
 def write_json(path: Path, content: object) -> None:

@@ -2,9 +2,12 @@
 
 import csv
 import logging
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +111,24 @@ def fit(
             accumulate_grad_batches=options.accumulate,
         )
         start = None if resume_from is None else str(resume_from)
-        trainer.fit(training, data, ckpt_path=start, weights_only=True)
+        with _interrupts_pass():
+            trainer.fit(training, data, ckpt_path=start, weights_only=True)
     return trainer
+
+
+@contextmanager
+def _interrupts_pass() -> Iterator[None]:
+    """Lightning makes of Ctrl-C the end of the program, and is deaf to it from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _trainer(**options: Any) -> lightning.Trainer:
@@ -183,9 +202,14 @@ class _Metrics(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, _: Any) -> None:
         if trainer.current_epoch > 0 and self._path.exists():
-            with self._path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self._rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+            try:
+                with self._path.open(newline="", encoding="utf-8") as file:
+                    rows = list(csv.DictReader(file, strict=True))
+                self._rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+            except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+                raise UserError(
+                    f"{self._path} cannot be read ({error}): delete it, then resume the run"
+                ) from None
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self._start = time.monotonic()

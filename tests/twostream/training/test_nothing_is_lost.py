@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -202,3 +203,34 @@ def test_one_process_of_a_distributed_run_is_the_first(variable):
             check=True,
         )
         assert told.stdout.strip() == first
+
+
+# What a user can do wrong
+
+
+def test_one_class_alone_is_nothing_to_learn(tmp_path, new_cache, add, options):
+    cache = new_cache(tmp_path / "cache")
+    for group in range(5):
+        add(cache, f"calm/v_calm_g{group:02}_c01", count=5, size=(20, 20))
+    with pytest.raises(UserError, match="one class, calm"):
+        stages.train(cache, tmp_path / "run", options())
+
+
+@pytest.mark.parametrize("content", [b"", b"epoch\none\n", b"\xff\xfe", b'a,"b\n1,2', b"x\n1\n"])
+def test_damaged_measures_are_named_where_a_run_is_resumed(content, killed):
+    cache, plan, folder = killed
+    (folder / "metrics.csv").write_bytes(content)
+    try:
+        stages.train(cache, folder, plan, resume=True)
+    except UserError as error:
+        assert "metrics.csv cannot be read" in str(error)  # noqa: PT017 (an empty file is right, too)
+
+
+def test_an_interrupt_passes_through_the_training(toy, tmp_path, options):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stages.train(toy, tmp_path, options(), listener=stages.Listener(on_epoch=interrupt))
+    assert signal.getsignal(signal.SIGINT) == before
