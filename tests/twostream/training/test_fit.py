@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from made_runs import checkpoint, rows_of, same, weights
@@ -13,7 +15,7 @@ from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, LAST
 from twostream.runs.training_options import Schedule, SplitOptions, TrainerOptions
 from twostream.training.data import ClipData
-from twostream.training.fit import fit
+from twostream.training.fit import _ProgressBar, fit
 from twostream.training.module import Classification, Training
 
 
@@ -283,3 +285,12 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
     whole, halves, apart = trained(12, 1), trained(6, 2), trained(6, 1)
     torch.testing.assert_close(halves, whole)
     assert (apart - whole).abs().max() > 1e-4
+
+
+def test_the_bar_counts_epochs_from_one():
+    bar = _ProgressBar()
+    bar._trainer = SimpleNamespace(max_epochs=4)
+    assert [bar._get_train_description(n).split() for n in (0, 3)] == [
+        ["epoch", "1/4"],
+        ["epoch", "4/4"],
+    ]
