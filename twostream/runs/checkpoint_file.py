@@ -4,12 +4,13 @@ import os
 import pickle
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import torch
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
+from twostream.nets.torch_file import load_torch_file
 
 # What reading something else as a checkpoint can lead to.
 UNREADABLE = (
@@ -50,13 +51,9 @@ def write_checkpoint(content: Any, path: Path, previous: Path | None = None) -> 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU; nothing in it is executed.
 
-    A checkpoint is a ZIP archive of records with a CRC-32 each, which PyTorch does not look at. Raises
-    one of `UNREADABLE` where a byte of a record has changed, and where it is no checkpoint.
+    Raises one of `UNREADABLE` where a byte has changed, and where it is no checkpoint.
     """
-    with ZipFile(path) as archive:
-        if (damaged := archive.testzip()) is not None:
-            raise ValueError(f"the checksum of its record {damaged} is wrong")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = load_torch_file(path)
     if not isinstance(content, dict):
         raise TypeError(f"it holds a {type(content).__name__}")
     return content
