@@ -1,6 +1,6 @@
 """Decode a video: frames in display order, upright, resized, with time stamps, as a stream."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from flowcache import indexing
 from flowcache.errors import UserError
 from flowcache.types import Float64, Frames, UInt8
+from flowcache.video.ffmpeg_log import logged_errors
 from flowcache.video.resize import AS_IT_IS, Resize
 from flowcache.video.truncation import missing_bytes
 
@@ -40,7 +41,8 @@ EXTENSIONS = frozenset(
 """File names that end so are taken for videos when a folder is searched."""
 
 
-_Opened = tuple[av.container.InputContainer, av.VideoStream]
+_Opened = tuple[av.container.InputContainer, av.VideoStream, str]
+"""The file, its video stream, and what FFmpeg logged as an error of the file's layout."""
 
 
 class BrokenVideoError(UserError):
@@ -69,8 +71,8 @@ class Video:
         self.path = Path(path)
         self.size = None
         self._times: Float64 | None = None
-        container, stream = self._open()
-        self._unused: _Opened | None = (container, stream)  # for the first decoding
+        self._unused: _Opened | None = self._open()  # for the first decoding
+        container, stream, _ = self._unused
         rate = stream.average_rate or stream.guessed_rate
         self.rate = rate if rate else None
         self.expected_frames = _expected_frames(container, stream, self.rate)
@@ -79,7 +81,8 @@ class Video:
         try:
             # Text that cannot be decoded is no reason to refuse the pictures.
             # An absolute path, because what stands before a colon would be taken for a protocol.
-            container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            with logged_errors() as errors:
+                container = av.open(str(self.path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise BrokenVideoError(f"not a readable video: {_reason(error)}") from error
         streams = container.streams.video
@@ -91,7 +94,9 @@ class Video:
         codec.thread_count = 1  # videos are decoded side by side, one process each
         # Otherwise a decoder paints over what it could not read and reports nothing.
         codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        return container, streams[0]
+        # Opening reads much of a file ahead. What decoders log meanwhile they log again in their place.
+        decoders = {s.codec_context.name for s in container.streams if s.codec_context}
+        return container, streams[0], _first(errors, decoders)
 
     def __enter__(self) -> Self:
         return self
@@ -170,24 +175,39 @@ class Video:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         # Each decoding has the file open for itself: several may go on side by side.
-        container, stream = self._unused or self._open()
+        container, stream, logged = self._unused or self._open()
         self._unused = None
+        # Damaged sound is no damage here.
+        others = {s.codec_context.name for s in container.streams if s.codec_context}
+        others.discard(stream.codec_context.name)
         count, packets, last = 0, 0, 0.0
 
         def broken(why: str) -> BrokenVideoError:
             return BrokenVideoError(f"{why} at frame {count} ({last:.2f} s)")
 
         try:
-            for packet in container.demux(stream):
+            demuxed = container.demux(stream)
+            while True:
+                with logged_errors() as errors:
+                    packet = next(demuxed, None)
+                if packet is None:
+                    break
+                logged = logged or _first(errors, others)
                 if packet.size:
                     packets += 1
                 else:
                     # The end. What the decoder still holds back may lie behind a gap, so whether
                     # all is there has to be known before it gives that away.
                     self._check_whole(packets, len(stream.index_entries), broken)
+                    if logged:
+                        raise broken(f"the file is damaged ({logged})")
                 if packet.is_corrupt:
                     raise broken("the data is damaged")
-                for frame in packet.decode():
+                with logged_errors() as errors:
+                    frames = packet.decode()
+                if errors:
+                    raise broken(f"decoding fails ({_first(errors, others)})")
+                for frame in frames:
                     last = frame.time if frame.time is not None else last
                     if frame.is_corrupt:
                         raise broken("a damaged frame")
@@ -232,6 +252,11 @@ def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]
 def _stamp(frame: av.VideoFrame) -> float:
     """A frame's time in seconds, NaN where it has none."""
     return float("nan") if frame.time is None else frame.time
+
+
+def _first(errors: list[tuple[str, str]], ignored: Container[str]) -> str:
+    """The first message of anyone who is not ignored, empty where there is none."""
+    return next((message for who, message in errors if who not in ignored), "")
 
 
 def _expected_frames(
