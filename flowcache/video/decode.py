@@ -1,7 +1,8 @@
 """Decode a video: frames in display order, upright, resized, with time stamps, as a stream."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Self, SupportsIndex, overload
@@ -12,9 +13,11 @@ import numpy as np
 from flowcache import indexing
 from flowcache.errors import UserError
 from flowcache.types import Float64, Frames, UInt8
+from flowcache.video import containers
+from flowcache.video.containers.structure import Structure
 from flowcache.video.ffmpeg_log import logged_errors
+from flowcache.video.nal_units import SliceCheck
 from flowcache.video.resize import AS_IT_IS, Resize
-from flowcache.video.truncation import missing_bytes
 
 EXTENSIONS = frozenset(
     [
@@ -76,6 +79,7 @@ class Video:
         rate = stream.average_rate or stream.guessed_rate
         self.rate = rate if rate else None
         self.expected_frames = _expected_frames(container, stream, self.rate)
+        self._container_name = container.format.name
 
     def _open(self) -> _Opened:
         try:
@@ -97,6 +101,10 @@ class Video:
         # Opening reads much of a file ahead. What decoders log meanwhile they log again in their place.
         decoders = {s.codec_context.name for s in container.streams if s.codec_context}
         return container, streams[0], _first(errors, decoders)
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return containers.inspect(self.path, self._container_name)
 
     def __enter__(self) -> Self:
         return self
@@ -180,6 +188,9 @@ class Video:
         # Damaged sound is no damage here.
         others = {s.codec_context.name for s in container.streams if s.codec_context}
         others.discard(stream.codec_context.name)
+        structure = self._structure
+        codec = stream.codec_context
+        check = SliceCheck(codec.name, codec.extradata or b"")
         count, packets, last = 0, 0, 0.0
 
         def broken(why: str) -> BrokenVideoError:
@@ -193,15 +204,21 @@ class Video:
                 if packet is None:
                     break
                 logged = logged or _first(errors, others)
+                if structure.damage and (not packet.size or _starts(packet) >= structure.position):
+                    raise broken(f"{structure.damage},")
                 if packet.size:
                     packets += 1
                 else:
                     # The end. What the decoder still holds back may lie behind a gap, so whether
                     # all is there has to be known before it gives that away.
-                    self._check_whole(packets, len(stream.index_entries), broken)
+                    if packets < (indexed := len(stream.index_entries)):
+                        index = f"with {packets} of the {indexed} packets in its index"
+                        raise broken(f"the file ends early, {index},")
                     if logged:
                         raise broken(f"the file is damaged ({logged})")
                 if packet.is_corrupt:
+                    raise broken("the data is damaged")
+                if packet.size and check.is_damaged(bytes(packet)):
                     raise broken("the data is damaged")
                 with logged_errors() as errors:
                     frames = packet.decode()
@@ -225,16 +242,6 @@ class Video:
         if count == 0:
             raise BrokenVideoError("it holds no frame")
 
-    def _check_whole(
-        self, packets: int, indexed: int, broken: Callable[[str], BrokenVideoError]
-    ) -> None:
-        if missing := missing_bytes(self.path):
-            raise broken(f"the file ends early, {missing} bytes short of what it announces,")
-        if packets < indexed:
-            raise broken(
-                f"the file ends early, with {packets} of the {indexed} packets in its index,"
-            )
-
 
 def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]:
     """Time stamps that rise, and where they come from: `"container"` or `"frame rate"`.
@@ -252,6 +259,11 @@ def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]
 def _stamp(frame: av.VideoFrame) -> float:
     """A frame's time in seconds, NaN where it has none."""
     return float("nan") if frame.time is None else frame.time
+
+
+def _starts(packet: "av.Packet[av.VideoStream]") -> int:
+    """Where a packet begins in the file, in bytes; 0 where that is not known."""
+    return packet.pos or 0
 
 
 def _first(errors: list[tuple[str, str]], ignored: Container[str]) -> str:

@@ -173,8 +173,11 @@ def test_clips_whose_stamps_run_back_have_their_frames_in_order(data, name):
 # Other oddities
 
 
+WITHOUT_CHECKSUMS = made.Format(".mkv", "libx264", container_options={"write_crc32": "0"})
+
+
 @pytest.mark.parametrize(
-    "how", [made.MPEG4_AVI, made.H264_MP4, made.H264_MKV, made.MPEG4_MOV], ids=str
+    "how", [made.MPEG4_AVI, made.H264_MP4, WITHOUT_CHECKSUMS, made.MPEG4_MOV], ids=str
 )
 def test_a_title_that_is_no_text_is_no_reason_to_refuse_the_pictures(tmp_path, how):
     frames = made.numbered_frames(5)
