@@ -102,6 +102,16 @@ class Video:
         decoders = {s.codec_context.name for s in container.streams if s.codec_context}
         return container, streams[0], _first(errors, decoders)
 
+    @property
+    def complete(self) -> str:
+        """`"yes"` where the file announces its end and holds it; `"unknown"` where nothing tells.
+
+        Streaming formats announce nothing: what is missing at their end leaves no trace. A file that is
+        known to be damaged raises BrokenVideoError when it is decoded.
+        """
+        intact = self._structure.announced and not self._structure.damage
+        return "yes" if intact else "unknown"
+
     @cached_property
     def _structure(self) -> Structure:
         return containers.inspect(self.path, self._container_name)
