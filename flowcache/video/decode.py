@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Self, SupportsIndex, overload
+from typing import Self, SupportsIndex, TypeAlias, overload
 
 import av
 import numpy as np
@@ -16,8 +16,8 @@ from flowcache.types import Float64, Frames, UInt8
 from flowcache.video import containers
 from flowcache.video.containers.structure import Structure
 from flowcache.video.ffmpeg_log import logged_errors
-from flowcache.video.nal_units import SliceCheck
 from flowcache.video.resize import AS_IT_IS, Resize
+from flowcache.video.strict_decoder import DamagedDataError, StrictDecoder
 
 EXTENSIONS = frozenset(
     [
@@ -46,6 +46,9 @@ EXTENSIONS = frozenset(
 
 _Opened = tuple[av.container.InputContainer, av.VideoStream, str]
 """The file, its video stream, and what FFmpeg logged as an error of the file's layout."""
+
+
+_Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 class BrokenVideoError(UserError):
@@ -94,10 +97,6 @@ class Video:
             container.close()
             what = "of a codec that is known" if streams else ""
             raise BrokenVideoError(f"it holds no video stream {what}".rstrip())
-        codec = streams[0].codec_context
-        codec.thread_count = 1  # videos are decoded side by side, one process each
-        # Otherwise a decoder paints over what it could not read and reports nothing.
-        codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         # Opening reads much of a file ahead. What decoders log meanwhile they log again in their place.
         decoders = {s.codec_context.name for s in container.streams if s.codec_context}
         return container, streams[0], _first(errors, decoders)
@@ -193,51 +192,18 @@ class Video:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         # Each decoding has the file open for itself: several may go on side by side.
-        container, stream, logged = self._unused or self._open()
+        opened = self._unused or self._open()
         self._unused = None
-        # Damaged sound is no damage here.
-        others = {s.codec_context.name for s in container.streams if s.codec_context}
-        others.discard(stream.codec_context.name)
-        structure = self._structure
-        codec = stream.codec_context
-        check = SliceCheck(codec.name, codec.extradata or b"")
-        count, packets, last = 0, 0, 0.0
+        decoder = StrictDecoder(opened[1])
+        count, last = 0, 0.0
 
         def broken(why: str) -> BrokenVideoError:
             return BrokenVideoError(f"{why} at frame {count} ({last:.2f} s)")
 
         try:
-            demuxed = container.demux(stream)
-            while True:
-                with logged_errors() as errors:
-                    packet = next(demuxed, None)
-                if packet is None:
-                    break
-                logged = logged or _first(errors, others)
-                if structure.damage and (not packet.size or _starts(packet) >= structure.position):
-                    raise broken(f"{structure.damage},")
-                if packet.size:
-                    packets += 1
-                else:
-                    # The end. What the decoder still holds back may lie behind a gap, so whether
-                    # all is there has to be known before it gives that away.
-                    if packets < (indexed := len(stream.index_entries)):
-                        index = f"with {packets} of the {indexed} packets in its index"
-                        raise broken(f"the file ends early, {index},")
-                    if logged:
-                        raise broken(f"the file is damaged ({logged})")
-                if packet.is_corrupt:
-                    raise broken("the data is damaged")
-                if packet.size and check.is_damaged(bytes(packet)):
-                    raise broken("the data is damaged")
-                with logged_errors() as errors:
-                    frames = packet.decode()
-                if errors:
-                    raise broken(f"decoding fails ({_first(errors, others)})")
-                for frame in frames:
+            for packet in self._packets(*opened):
+                for frame in decoder.decode(packet):
                     last = frame.time if frame.time is not None else last
-                    if frame.is_corrupt:
-                        raise broken("a damaged frame")
                     size = _swap(frame.width, frame.height, _turns(frame))
                     if self.size not in (None, size):
                         change = "{}x{} to {}x{}".format(*(self.size or size), *size)
@@ -245,12 +211,42 @@ class Video:
                     self.size = size
                     yield frame
                     count += 1
+        except DamagedDataError as error:
+            raise broken(str(error)) from error
         except (av.FFmpegError, OSError) as error:
             raise broken(f"decoding fails ({_reason(error)})") from error
         finally:
-            container.close()
+            opened[0].close()
         if count == 0:
             raise BrokenVideoError("it holds no frame")
+
+    def _packets(
+        self, container: av.container.InputContainer, stream: av.VideoStream, logged: str
+    ) -> Iterator[_Packet]:
+        """The packets of the pictures, an empty one at the end; raises DamagedDataError at damage."""
+        structure, count = self._structure, 0
+        # Damaged sound is no damage here.
+        others = {s.codec_context.name for s in container.streams if s.codec_context}
+        others.discard(stream.codec_context.name)
+        packets = container.demux(stream)
+        while True:
+            with logged_errors() as errors:
+                packet = next(packets, None)
+            if packet is None:
+                return
+            # At the end the decoder gives away what it still holds back, which may lie behind a gap.
+            # So whether all is there has to be known before.
+            at_end = packet.size == 0
+            if structure.damage and (at_end or (packet.pos or 0) >= structure.position):
+                raise DamagedDataError(f"{structure.damage},")
+            if at_end and count < (indexed := len(stream.index_entries)):
+                raise DamagedDataError(
+                    f"the file ends early, with {count} of the {indexed} packets in its index,"
+                )
+            if message := _first(errors, others) or (at_end and logged):
+                raise DamagedDataError(f"the file is damaged ({message})")
+            yield packet
+            count += 1
 
 
 def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]:
@@ -269,11 +265,6 @@ def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]
 def _stamp(frame: av.VideoFrame) -> float:
     """A frame's time in seconds, NaN where it has none."""
     return float("nan") if frame.time is None else frame.time
-
-
-def _starts(packet: "av.Packet[av.VideoStream]") -> int:
-    """Where a packet begins in the file, in bytes; 0 where that is not known."""
-    return packet.pos or 0
 
 
 def _first(errors: list[tuple[str, str]], ignored: Container[str]) -> str:
