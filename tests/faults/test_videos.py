@@ -5,7 +5,7 @@ decodes from the clean one.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fault_attempts_videos as attempts
@@ -16,35 +16,29 @@ import pytest
 from made_mutants import mutant
 
 COUNT = 40
+H264 = {"bf": "2", "crf": "18", "threads": "1"}
+HEVC = {"x265-params": "log-level=none:pools=1:bframes=2"}
+MPEG2 = {"qscale": "3", "flags": "+qscale"}
+ALIKE = {"fflags": "+bitexact"}  # no random identifiers: a mutant's seed alone decides what it is
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 FORMATS = {
     "mp4 h264": made.H264_MP4,
-    "fragmented mp4 h264": made.Format(
-        ".mp4",
-        "libx264",
-        options={"bf": "2"},
-        container_options={"movflags": "frag_keyframe+empty_moov"},
-    ),
-    "mp4 hevc": made.Format(
-        ".mp4", "libx265", options={"x265-params": "log-level=none:pools=1:bframes=2"}
-    ),
-    "mkv h264": made.H264_MKV,
-    "live mkv h264": made.Format(
-        ".mkv", "libx264", options={"bf": "2"}, container_options={"live": "1"}
-    ),
-    "mkv hevc": made.Format(
-        ".mkv", "libx265", options={"x265-params": "log-level=none:pools=1:bframes=2"}
-    ),
-    "mkv ffv1": made.FFV1_MKV,
-    "webm vp8": made.VP8_WEBM,
-    "webm vp9": made.VP9_WEBM,
-    "ts h264": made.H264_TS,
-    "ts mpeg2": made.Format(".ts", "mpeg2video", options={"qscale": "3", "flags": "+qscale"}),
+    "fragmented mp4 h264": made.Format(".mp4", "libx264", "yuv420p", H264, FRAGMENTS),
+    "mp4 hevc": made.Format(".mp4", "libx265", "yuv420p", HEVC),
+    "mkv h264": made.Format(".mkv", "libx264", "yuv420p", H264, ALIKE),
+    "live mkv h264": made.Format(".mkv", "libx264", "yuv420p", H264, ALIKE | {"live": "1"}),
+    "mkv hevc": made.Format(".mkv", "libx265", "yuv420p", HEVC, ALIKE),
+    "mkv ffv1": replace(made.FFV1_MKV, container_options=ALIKE),
+    "webm vp8": replace(made.VP8_WEBM, container_options=ALIKE),
+    "webm vp9": replace(made.VP9_WEBM, container_options=ALIKE),
+    "ts h264": made.Format(".ts", "libx264", "yuv420p", H264),
+    "ts mpeg2": made.Format(".ts", "mpeg2video", "yuv420p", MPEG2),
     "mpg mpeg2": made.MPEG2_MPG,
     "avi mpeg4": made.MPEG4_AVI,
     "avi mjpeg": made.MJPEG_AVI,
-    "avi ffv1": made.Format(".avi", "ffv1", "bgr0", made.FFV1_MKV.options),
+    "avi ffv1": replace(made.FFV1_MKV, suffix=".avi"),
     "flv flv1": made.FLV,
-    "mxf mpeg2": made.Format(".mxf", "mpeg2video", options={"qscale": "3", "flags": "+qscale"}),
+    "mxf mpeg2": made.Format(".mxf", "mpeg2video", "yuv420p", MPEG2, ALIKE),
     "asf wmv2": made.WMV,
 }
 """By the names that the printed table has."""

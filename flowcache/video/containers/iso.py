@@ -1,8 +1,11 @@
 """MP4 and MOV (ISO base media, ISO/IEC 14496-12): boxes that state their length, some in fragments."""
 
+from collections.abc import Iterator
 from mmap import mmap
 
 from flowcache.video.containers.structure import Structure, broken, ends_early, number
+
+_NO_FRAMES = 0x010000  # a flag of `tfhd`
 
 
 def inspect(content: mmap) -> Structure:
@@ -24,6 +27,8 @@ def inspect(content: mmap) -> Structure:
             following = _fragment_number(content, position)
             if fragment and following != fragment + 1:
                 return broken(f"fragment with the number {fragment + 1}", position)
+            if not _has_frames(content, position + 8, position + length):
+                return broken("fragment that names its frames", position)
             fragment = following
         kinds.add(kind)
         position += max(length, 8)
@@ -35,3 +40,24 @@ def inspect(content: mmap) -> Structure:
 def _fragment_number(content: mmap, position: int) -> int:
     """The number in `mfhd`, the first box of a fragment."""
     return number(content, position + 20, 4)
+
+
+def _has_frames(content: mmap, position: int, end: int) -> bool:
+    """Whether every track of a fragment has a list of frames, or says that it has none."""
+    tracks = [inside for kind, *inside in _boxes(content, position, end) if kind == b"traf"]
+    for track in tracks:
+        kinds = {kind: start for kind, start, _ in _boxes(content, *track)}
+        if b"tfhd" not in kinds:
+            return False
+        empty = number(content, kinds[b"tfhd"], 4) & _NO_FRAMES
+        if b"trun" not in kinds and not empty:
+            return False
+    return bool(tracks)
+
+
+def _boxes(content: mmap, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two positions: the kind, and where the content begins and ends."""
+    while position + 8 <= end:
+        following = position + max(8, number(content, position, 4))
+        yield content[position + 4 : position + 8], position + 8, following
+        position = following

@@ -16,7 +16,9 @@ _Rows = NDArray[np.int64]
 
 _SYNC = 0x47
 _PICTURES = {bytes([kind]) for kind in (*range(0xE0, 0xF0), 0xFD)}
-_LENGTHS = (188, 192, 204)  # plain, with a time in front (m2ts), with error correction behind
+_LENGTHS = {188: 0, 192: 4, 204: 0}
+"""Where the sync byte stands in packets of each length: plain ones, with a time in front (m2ts), and with
+error correction behind."""
 
 
 def inspect(content: mmap) -> Structure:
@@ -27,9 +29,10 @@ def inspect(content: mmap) -> Structure:
         return Structure()
     first, length = grid
     whole = (len(content) - first) // length
-    packets = everything[first : first + whole * length].reshape(whole, length)[:, :188]
+    rows = everything[first : first + whole * length].reshape(whole, length)
+    packets = rows[:, _LENGTHS[length] :][:, :188]
     begin, lost = _pictures(packets)
-    if (first + whole * length) < len(content):
+    if first + whole * length < len(content):
         lost = np.append(lost, whole)
     if not lost.size:
         return Structure()
@@ -47,11 +50,11 @@ def inspect(content: mmap) -> Structure:
 def _grid(everything: UInt8) -> tuple[int, int] | None:
     """Where the first packet begins, and the length of packets: there most sync bytes lie."""
     best, grid = 0.3, None
-    for length in _LENGTHS:
+    for length, before in _LENGTHS.items():
         rows = everything[: len(everything) // length * length].reshape(-1, length)[:10_000]
         share = (rows == _SYNC).mean(0) if len(rows) else np.zeros(1)
         if share.max() > best:
-            best, grid = share.max(), (int(share.argmax()), length)
+            best, grid = share.max(), (int(share.argmax() - before) % length, length)
     return grid
 
 
@@ -62,12 +65,13 @@ def _pictures(packets: UInt8) -> tuple[_Rows, _Rows]:
     adapted, filled = head[:, 3] & 0x20 != 0, head[:, 3] & 0x10 != 0
     damaged = (head[:, 0] != _SYNC) | (head[:, 1] & 0x80 != 0)
     announced = adapted & (head[:, 4] > 0) & (head[:, 5] & 0x80 != 0)
-    begins = np.flatnonzero((head[:, 1] & 0x40 != 0) & filled & ~damaged)
-    begins = begins[np.array([_is_picture(packets[row], adapted[row]) for row in begins], bool)]
+    flagged = np.flatnonzero((head[:, 1] & 0x40 != 0) & filled & ~damaged)
+    begins = flagged[np.array([_is_picture(packets[row], adapted[row]) for row in flagged], bool)]
     for pictures in np.unique(stream[begins]):
         rows = np.flatnonzero((stream == pictures) & ~damaged)
         steps = np.diff(head[rows, 3] & 0xF) & 0xF
         damaged[rows[1:]] |= (steps != filled[rows[1:]]) & ~announced[rows[1:]]
+        damaged[np.setdiff1d(flagged[stream[flagged] == pictures], begins)] = True
     return begins, np.flatnonzero(damaged)
 
 

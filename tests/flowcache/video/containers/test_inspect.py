@@ -14,15 +14,17 @@ FRAGMENTED = made.Format(
     ".mp4", "libx264", container_options={"movflags": "frag_keyframe+empty_moov"}
 )
 MXF = made.Format(".mxf", "mpeg2video", options={"qscale": "3", "flags": "+qscale"})
-FORMATS = [*made.ALL_FORMATS, LIVE_MKV, FRAGMENTED, MXF]
-STREAMED = [made.MPEG2_MPG, made.H264_TS, LIVE_MKV]
+M2TS = made.Format(".m2ts", "libx264", options={"bf": "2"})
+FORMATS = [*made.ALL_FORMATS, LIVE_MKV, FRAGMENTED, MXF, M2TS]
+STREAMED = [made.MPEG2_MPG, made.H264_TS, LIVE_MKV, M2TS]
 """These announce no end."""
-NO_SLACK = [made.FLV, made.H264_TS, LIVE_MKV, MXF]
+NO_SLACK = [made.FLV, made.H264_TS, LIVE_MKV, MXF, M2TS]
 """In these, what lies behind the last frame would be read as a part of them."""
 NAMES = {
     ".asf": "asf",
     ".avi": "avi",
     ".flv": "flv",
+    ".m2ts": "mpegts",
     ".mkv": "matroska",
     ".mov": "mov",
     ".mp4": "mov",
@@ -72,7 +74,16 @@ def test_wherever_a_file_is_cut_it_is_known_or_it_announced_no_end(intact, tmp_p
     assert quiet <= 3
 
 
-LOCATED = [made.H264_MKV, made.FFV1_MKV, made.MPEG2_MPG, made.H264_TS, made.FLV, LIVE_MKV, MXF]
+LOCATED = [
+    made.H264_MKV,
+    made.FFV1_MKV,
+    LIVE_MKV,
+    made.MPEG2_MPG,
+    made.H264_TS,
+    M2TS,
+    made.FLV,
+    MXF,
+]
 
 
 @pytest.mark.parametrize("how", LOCATED, ids=str)

@@ -16,8 +16,10 @@ def box(kind, content, length=None):
     return struct.pack(">I", len(content) + 8 if length is None else length) + kind + content
 
 
-def fragment(number):
-    return box(b"moof", box(b"mfhd", struct.pack(">II", 0, number))) + box(b"mdat", bytes(20))
+def fragment(number, frames=b"trun", flags=0):
+    track = box(b"traf", box(b"tfhd", struct.pack(">II", flags, 1)) + box(frames, bytes(8)))
+    head = box(b"mfhd", struct.pack(">II", 0, number)) + track
+    return box(b"moof", head) + box(b"mdat", bytes(20))
 
 
 def element(identifier, content, length=None):
@@ -117,6 +119,12 @@ CASES = {
     ),
     ("mov", "with a fragment twice"): without(
         "fragment", FTYP + fragment(1) + fragment(1) + box(b"mfra", b"")
+    ),
+    ("mov", "of which a fragment's frames are not named"): without(
+        "fragment that names", FTYP + fragment(1) + fragment(2, frames=b"urun")
+    ),
+    ("mov", "of which a fragment has no frames, and says so"): unknown(
+        FTYP + fragment(1) + fragment(2, frames=b"free", flags=0x010000)
     ),
     ("mov", "with something between fragments"): without("box", FTYP + fragment(1) + bytes(12)),
     ("matroska", "whole"): whole(element(EBML, b"abc") + element(SEGMENT, element(b"\xec", b""))),
