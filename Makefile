@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-faults test-all check format clean
 
 demo: $(READY)
 	$(BIN)/twostream demo
 
 test: check
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal
+
+test-faults: $(READY)
+	$(BIN)/pytest tests/faults -n auto --dist worksteal -s
 
 test-all: check
 	$(BIN)/pytest -n auto --dist worksteal
