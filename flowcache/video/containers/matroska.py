@@ -61,15 +61,15 @@ def _damage(content: mmap, position: int, end: int) -> Structure | None:
             return broken("element of Matroska that belongs there", position)
         if length is None and identifier != _CLUSTER:
             return broken("element of stated length", position)
-        if identifier == _CLUSTER:
-            in_open_cluster = length is None
-        elif identifier in _IN_SEGMENT - _IN_CLUSTER:
-            in_open_cluster = False
+        if identifier not in _IN_CLUSTER:
+            in_open_cluster = length is None  # a cluster, as only those may be open
         if length is None:
             position = inside
             continue
-        if inside + length > end:
+        if inside + length > len(content):
             return ends_early(content, inside + length)
+        if inside + length > end:
+            return broken("element that ends before the segment does", position)
         if content[inside : inside + 2] == b"\xbf\x84" and identifier in _IN_SEGMENT:
             stated = number(content, inside + 2, 4, "little")
             if zlib.crc32(memoryview(content)[inside + 6 : inside + length]) != stated:

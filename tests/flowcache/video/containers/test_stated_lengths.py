@@ -102,6 +102,10 @@ FTYP = box(b"ftyp", b"isom")
 CASES = {
     ("avi", "whole"): whole(riff(104)),
     ("avi", "cut"): lacks(900, riff(1004)),
+    ("avi", "in two parts"): whole(riff(104) + riff(104).replace(b"AVI ", b"AVIX")),
+    ("avi", "in two parts, of which one is cut"): lacks(
+        50, riff(104) + riff(104).replace(b"AVI ", b"AVIX")[:-50]
+    ),
     ("avi", "of a recorder that never wrote the length"): unknown(riff(0)),
     ("avi", "without its list"): without("list", b"RIFF" + struct.pack("<I", 4000) + b"AVI "),
     ("avi", "whose index has moved"): without("chunk", riff(100, bytes(100), behind=b"idx1" + bytes(9))),
@@ -131,6 +135,9 @@ CASES = {
     ("matroska", "cut"): lacks(60, element(EBML, b"abc") + element(SEGMENT, b"\xec\x80", 62)),
     ("matroska", "with more behind"): whole(
         element(EBML, b"abc") + element(SEGMENT, b"\xec\x80") + b"xx"
+    ),
+    ("matroska", "with more behind, and an element that runs into it"): without(
+        "element that ends", element(EBML, b"abc") + element(SEGMENT, b"\xec\x88") + bytes(20)
     ),
     ("matroska", "live"): unknown(
         element(EBML, b"") + SEGMENT + OPEN + CLUSTER + OPEN + b"\xa3\x81a" + CLUSTER + b"\x80"
