@@ -134,7 +134,7 @@ def extract_flow(
             ExtractionBar(notes, len(found.videos), found.size_bytes) as bar,
         ):
 
-            def ended(outcome: Outcome) -> None:
+            def ended(outcome: "Outcome") -> None:
                 outcomes.append(outcome)
                 bar.finished(outcome)
 
