@@ -10,7 +10,7 @@ import numpy as np
 from flowcache import algorithms
 from flowcache.cache.recipe import FROM_BOUND, Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.extraction.many import OnProgress, extract_folder
 from flowcache.extraction.one import Decoder, one_opencv_thread
 from flowcache.extraction.outcome import Outcome, Summary
@@ -144,7 +144,7 @@ def extract(
         jpeg_quality=jpeg_quality,
     )
     opened = FlowCache.create(cache, recipe)
-    on_note(f"{count} videos → {cache}: {recipe}")
+    on_note(f"{count} videos → {printable(cache)}: {recipe}")
     where = ", ".join(choice.devices) or "the CPU"
     on_note(f"flow on {where}{f', because {choice.reason}' if choice.reason else ''}")
     try:

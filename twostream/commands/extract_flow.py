@@ -202,7 +202,7 @@ def _report(summary: "Summary", videos: Path, cache: Path) -> None:
     print_lines((f"  partial: {o.job.name}: {o.reason}" for o in summary.partial), results)
     print_lines((f"  {o.kind}: {o.job.name}: {o.reason}" for o in summary.failures), results)
     if summary.failures:
-        results.print(f"the list is in {cache / 'failures.csv'}")
+        results.print(f"the list is in {printable(cache / 'failures.csv')}")
 
 
 def _remarks(summary: "Summary", videos: Path) -> Iterator[str]:

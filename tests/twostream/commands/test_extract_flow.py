@@ -65,6 +65,16 @@ def test_a_lost_link_and_an_odd_name_are_failures_and_printed(folder):
     assert "Traceback" not in output
 
 
+def test_folders_whose_names_are_no_text_can_be_used_and_printed(folder):
+    videos, cache = os.fsdecode(b"videos\xff"), os.fsdecode(b"cache\xfe")
+    (folder / "videos").rename(folder / videos)
+    (folder / videos / "c.avi").write_bytes(b"no video")
+    result = run(["extract-flow", videos, "--cache", cache, "--algorithm", "farneback"])
+    assert result.exit_code == 1
+    assert "2 videos done" in result.output
+    assert "the list is in cache\\xfe/failures.csv" in result.output
+
+
 def stopping_after_the_first(monkeypatch, stop):
     """The extraction, in which `stop` is called when the first video has its entry."""
     from flowcache.extraction import api
