@@ -108,7 +108,7 @@ def test_signals_at_random_moments_leave_the_cache_of_an_undisturbed_run(begin, 
         if STOPPED in printed:  # it was asked to end, and left no work half-done
             assert status == 128 + number
             assert not list(cache.rglob("*.part"))
-            assert "Traceback" not in printed.rpartition("stopped: ")[2]
+            assert "Traceback" not in printed  # of a child, for instance
         ends[f"{number.name}, status {status}" + ", a writer at work" * _half_written(cache)] += 1
         # Whatever has an entry's name is the whole entry, at any time.
         found = content(cache)
