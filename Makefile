@@ -12,11 +12,11 @@ demo: $(READY)
 test: check
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal
 
-test-faults: $(READY)
-	$(BIN)/pytest tests/faults -n auto --dist worksteal -s
-
 test-all: check
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-faults: $(READY)
+	$(BIN)/pytest -m faults -n auto --dist worksteal -rP
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -1,29 +1,53 @@
 """Files that are either whole or not there."""
 
 import csv
+import errno
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_SUFFIX = ".part"
+from flowcache.errors import UserError, printable
+
+# Earlier versions named it after the file, as `.v_01.h5.0123456789ab.part`: too long for long names.
+_TEMPORARY = re.compile(r"\.(twostream-|.+\.(h5|json|csv)\.)[0-9a-f]{12}\.part", re.DOTALL)
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+class NoSpaceError(UserError):
+    """The device is full, or the user may not write any more to it."""
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, replace: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; what is written there becomes `path` when the block ends well.
 
     It is flushed to the disk before it is renamed, and removed where the block raises.
+
+    replace: whether it takes the place of an older file; otherwise that raises FileExistsError, also
+        where two begin at once.
+
+    Raises NoSpaceError where the block, or the flushing, finds the device full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}{_SUFFIX}"
+    temporary = path.parent / f".twostream-{uuid.uuid4().hex[:12]}.part"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _fsync(temporary)
-        temporary.replace(path)
+        (os.replace if replace else _rename_new)(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise NoSpaceError(
+            f"no space left for {printable(path)} ({os.strerror(error.errno)}): make room on the "
+            "device, and give the same command again"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone, and that is not what went wrong
+            temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _fsync(path.parent)
 
@@ -34,12 +58,21 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def remove_leftovers(root: Path) -> int:
-    """Delete what killed writers left under a folder; returns how many files that were."""
-    leftovers = list(root.rglob(f".*{_SUFFIX}"))
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `atomic_path` gives, or gave in earlier versions."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Rename, but never over another file."""
+    try:
+        os.link(temporary, path)  # fails where `path` is there, which no form of renaming does
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.replace(path)
 
 
 def _fsync(path: Path) -> None:

@@ -1,5 +1,7 @@
 """Errors that a user can put right."""
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """One sentence that says what is wrong, where, and what to do about it.
@@ -14,3 +16,8 @@ class UserError(Exception):
     def __init__(self, message: str, parameter: str | None = None) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+def printable(path: Path | str) -> str:
+    r"""The path as text that can be encoded: a byte that is no UTF-8 becomes `\xff`."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -15,8 +15,8 @@ import numpy as np
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.extraction.many import find_videos
 from flowcache.extraction.one import Job, extract_video
+from flowcache.extraction.videos import find_videos
 from flowcache.quantize import Quantizer
 from flowcache.types import Codes, FlowAlgorithm, UInt8
 from flowcache.workers.device_client import flow_here
@@ -77,6 +77,6 @@ def packed(videos: Path) -> float:
             jobs = [Job(path, path.name, Path(folder) / path.name) for path in some]
             return sum(extract_video(job, recipe).fields for job in jobs)
 
-    some = find_videos(videos)[0][:CLIPS]
+    some = find_videos(videos).videos[:CLIPS]
     with mock.patch("flowcache.extraction.one.flow_here", free_flow()):
         return work() / common.core_seconds(work)

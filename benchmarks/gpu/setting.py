@@ -99,12 +99,12 @@ def stacks(setting: Setting, size: tuple[int, int], pairs: int) -> list[Tensor]:
 
 def decoded(folder: Path, size: tuple[int, int], frames: int) -> list[UInt8]:
     """The beginnings of the first videos, gray."""
-    from flowcache.extraction.many import find_videos
+    from flowcache.extraction.videos import find_videos
     from flowcache.video.decode import Video
     from flowcache.video.resize import Resize
 
     found = []
-    for path in find_videos(folder)[0][:CLIPS]:
+    for path in find_videos(folder).videos[:CLIPS]:
         gray: list[Any] = []
         with Video(path) as video:
             for batch in video.frames(Resize(exact=size)):

@@ -1,14 +1,16 @@
 """A cache: a folder of entries that mirrors the folder of videos, made by one recipe."""
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
 import joblib
 
-from flowcache.atomic import atomic_path, remove_leftovers
+from flowcache.atomic import atomic_path, is_temporary
 from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry
+from flowcache.cache.folders import walk
 from flowcache.cache.info import EntryInfo
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
@@ -42,21 +44,34 @@ class FlowCache(Mapping[str, Entry]):
                 "name another cache",
                 "cache",
             ) from None
-        except ValueError as error:
-            raise UserError(f"{path} cannot be read: {error}", "cache") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(
+                f"{path} cannot be read: {reason}; put back the file that the extraction wrote, or "
+                "name another cache",
+                "cache",
+            ) from None
 
     @classmethod
     def begun(cls, root: str | Path) -> Recipe | None:
         """The recipe of the cache in a folder, or None where there is none yet."""
-        return cls.open(root).recipe if (Path(root) / _RECIPE_FILE).exists() else None
+        return cls.open(root).recipe if os.path.lexists(Path(root) / _RECIPE_FILE) else None
 
     @classmethod
     def create(cls, root: str | Path, recipe: Recipe) -> "FlowCache":
-        """A cache to write into; an existing one must have this recipe, else UserError."""
+        """A cache to write into; an existing one must have this recipe, else UserError.
+
+        Of several that begin at the same time one decides on the recipe.
+        """
         path = Path(root) / _RECIPE_FILE
-        if not path.exists():
-            with atomic_path(path) as temporary:
-                temporary.write_text(recipe.to_json(indent=2) + "\n", encoding="utf-8")
+        if not os.path.lexists(path):
+            with _writable(Path(root)):
+                try:
+                    with atomic_path(path, replace=False) as temporary:
+                        temporary.write_text(recipe.to_json(indent=2) + "\n", encoding="utf-8")
+                except FileExistsError:
+                    if not os.path.lexists(path):  # else another extraction was faster
+                        raise
         cache = cls.open(root)
         if differences := cache.recipe.differences(recipe):
             raise UserError(
@@ -68,23 +83,38 @@ class FlowCache(Mapping[str, Entry]):
 
     def discard_if_empty(self) -> None:
         """Take back `create` where nothing came of it, so that another recipe may have the folder."""
-        if not self.ids():
-            (self.root / _RECIPE_FILE).unlink(missing_ok=True)
+        with suppress(UserError), self._locked():  # or else another extraction goes on with it
+            if not self.ids():
+                (self.root / _RECIPE_FILE).unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """The right to write, held by one extraction at a time; clears what a killed one left."""
+        """The right to write, held by one extraction at a time; clears what a killed one left.
+
+        Raises UserError where another extraction has it, or the folder cannot be written to.
+        """
+        with self._locked():
+            self.create(
+                self.root, self.recipe
+            )  # another extraction may have taken it back meanwhile
+            _remove_leftovers(self.root)
+            try:
+                yield
+            finally:
+                _remove_leftovers(self.root)  # of children that crashed or were stopped
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         lock = filelock.FileLock(self.root / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with _writable(self.root):
+                lock.acquire(timeout=0)
         except filelock.Timeout:
             raise UserError(
                 f"another extraction is writing to {self.root}: wait for it, or stop it", "cache"
             ) from None
         try:
-            remove_leftovers(self.root)
             yield
-            remove_leftovers(self.root)  # of children that crashed
         finally:
             lock.release()
 
@@ -143,3 +173,25 @@ def _problem(identifier: str, entry: Entry, recipe: Recipe) -> tuple[str, str]:
         return identifier, str(error)
     differences = info.recipe.differences(recipe)
     return identifier, f"it was made with {'; '.join(differences)}" if differences else ""
+
+
+@contextmanager
+def _writable(root: Path) -> Iterator[None]:
+    """UserError where the block finds that nothing can be written into the folder."""
+    try:
+        yield
+    except filelock.Timeout:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{root} cannot be written to: {error.strerror}; change its permissions, or name another "
+            "cache",
+            "cache",
+        ) from None
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Delete what killed writers left; what other programs leave half-written is theirs."""
+    for path in walk(root, hidden=True):
+        if is_temporary(path.name):
+            path.unlink(missing_ok=True)

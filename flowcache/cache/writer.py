@@ -1,6 +1,6 @@
 """Write one cache entry; it appears under its name whole and sealed, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from flowcache.atomic import atomic_path
 from flowcache.cache import seal
 from flowcache.cache.codec import DEFAULT
 from flowcache.cache.info import EntryInfo, Source
+from flowcache.cache.output_file import OutputFile
 from flowcache.cache.recipe import Recipe
 from flowcache.types import Codes, Float32, Float64, Frames
 from flowcache.video.decode import display_times
@@ -23,9 +24,11 @@ _JPEG_CHUNK = 1 << 16
 class EntryWriter:
     """Collects one video's batches into an open HDF5 file; made by `write_entry`."""
 
-    def __init__(self, file: h5py.File, recipe: Recipe) -> None:
+    def __init__(self, file: h5py.File, recipe: Recipe, check: Callable[[], None]) -> None:
+        """check: raises where what was written so far cannot be kept."""
         self._file = file
         self._recipe = recipe
+        self._check = check
         self._times: list[Float64] = []
         self._means: list[Float32] = []
         self._offsets = [0]
@@ -57,6 +60,7 @@ class EntryWriter:
         self._jpeg.resize(self._offsets[-1], axis=0)
         self._jpeg[start:] = np.concatenate(encoded)
         self._times.append(frames.times)
+        self._check()
 
     def add_codes(self, codes: Codes, saturated: int) -> None:
         """Append quantised fields (T, 2, H, W), of whose numbers so many saturated."""
@@ -71,6 +75,7 @@ class EntryWriter:
             * np.float32(self._recipe.quantizer_step)
         )
         self.saturated += saturated
+        self._check()
 
     def _create_flow(self, codes: Codes) -> h5py.Dataset:
         height, width = codes.shape[2:]
@@ -121,9 +126,14 @@ class EntryWriter:
 
 @contextmanager
 def write_entry(path: Path, recipe: Recipe) -> Iterator[EntryWriter]:
-    """Write an entry; it appears under its name, whole and sealed, when the block ends well."""
+    """Write an entry; it appears under its name, whole and sealed, when the block ends well.
+
+    Raises NoSpaceError where the device is full.
+    """
     with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w", libver=("v110", "v110"), userblock_size=seal.SIZE) as file:
-            yield EntryWriter(file, recipe)
+        with OutputFile(temporary) as output:
+            with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=seal.SIZE) as file:
+                yield EntryWriter(file, recipe, output.check)
+            output.check()
         with temporary.open("r+b") as raw:
             seal.write_seal(raw)

@@ -10,10 +10,11 @@ import numpy as np
 from flowcache import algorithms
 from flowcache.cache.recipe import FROM_BOUND, Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.errors import UserError
-from flowcache.extraction.many import OnProgress, extract_folder, find_videos
+from flowcache.errors import UserError, printable
+from flowcache.extraction.many import OnProgress, extract_folder
 from flowcache.extraction.one import Decoder, one_opencv_thread
 from flowcache.extraction.outcome import Outcome, Summary
+from flowcache.extraction.videos import find_videos
 from flowcache.types import FlowAlgorithm, FlowStack, Frames, UInt8
 from flowcache.video.decode import Video
 from flowcache.workers.device_client import flow_at_step
@@ -95,7 +96,7 @@ def extract(
     What is done already is kept, so this may be interrupted and called again.
 
     Args:
-        videos: the folder; every video in it, and in the folders below, is taken.
+        videos: the folder; every video in it, and in the folders below, is taken, also through links.
         cache: the folder of the cache, which is made where it is not there yet.
         algorithm: a name, or an algorithm of one's own, which is then recorded by its module and class.
         options: of the algorithm that is named, as `{"profile": "fast", "lambda": 0.1}`.
@@ -121,9 +122,10 @@ def extract(
 
     Raises:
         UserError: where nothing can be extracted at all, with what to do about it.
+        NoSpaceError: where the device of the cache is full; what is done by then stays.
     """
     videos, cache = Path(videos), Path(cache)
-    files, _ = find_videos(videos)
+    count = len(find_videos(videos).videos)
     if isinstance(algorithm, str):
         if device == "auto" and (scheduler or joblib_backend != "threading"):
             device = "cpu"  # the work is done on other machines
@@ -142,7 +144,7 @@ def extract(
         jpeg_quality=jpeg_quality,
     )
     opened = FlowCache.create(cache, recipe)
-    on_note(f"{len(files)} videos → {cache}: {recipe}")
+    on_note(f"{count} videos → {printable(cache)}: {recipe}")
     where = ", ".join(choice.devices) or "the CPU"
     on_note(f"flow on {where}{f', because {choice.reason}' if choice.reason else ''}")
     try:

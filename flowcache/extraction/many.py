@@ -9,7 +9,8 @@ from pathlib import Path
 
 import joblib
 
-from flowcache.atomic import write_csv
+from flowcache.atomic import NoSpaceError, write_csv
+from flowcache.cache import seal
 from flowcache.cache.entry import DamagedEntryError, Entry
 from flowcache.cache.info import EntryInfo
 from flowcache.cache.recipe import Recipe
@@ -17,33 +18,13 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Decoder, Job, extract_video
 from flowcache.extraction.outcome import LOST, Outcome, Summary
+from flowcache.extraction.videos import find_videos, plan
 from flowcache.types import FlowAlgorithm
-from flowcache.video.decode import EXTENSIONS, Video
+from flowcache.video.decode import Video
 from flowcache.workers.device_pool import DevicePool, UnusableDeviceError
 from flowcache.workers.isolation import Children
 
 OnProgress = Callable[[Job, int, int], None]
-
-
-def find_videos(root: Path) -> tuple[list[Path], list[Path]]:
-    """The videos under a folder, sorted, and the other files; hidden ones are in neither.
-
-    Raises UserError where there is no such folder, or no video in it.
-    """
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder: name the folder that holds the videos", "videos")
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(root).parts)
-    )
-    videos = [path for path in files if path.suffix.lower() in EXTENSIONS]
-    if not videos:
-        raise UserError(
-            f"{root} holds no video: files must end in one of {' '.join(sorted(EXTENSIONS))}",
-            "videos",
-        )
-    return videos, [path for path in files if path.suffix.lower() not in EXTENSIONS]
 
 
 def extract_folder(
@@ -70,10 +51,12 @@ def extract_folder(
     algorithm: that of the cache's recipe, where it is a user's own.
     devices: what computes the flow, a process each; none: each video's own process.
     The other keywords are those of `flowcache.extract`.
+
+    Raises NoSpaceError where the device of the cache is full; what is done by then stays.
     """
     start = time.monotonic()
-    videos, ignored = find_videos(root)
-    todo, clashes = _plan(root.resolve(), [v.resolve() for v in videos], cache)
+    found = find_videos(root)
+    todo, failed = plan(root, found, cache)
     elsewhere = scheduler is not None or joblib_backend != "threading"
     if devices and elsewhere:
         raise UnusableDeviceError(
@@ -81,7 +64,7 @@ def extract_folder(
             "backend threading and no scheduler, or the device cpu",
             "device",
         )
-    summary = Summary(ignored=ignored)
+    summary = Summary(ignored=found.ignored, repeated=found.repeated)
     pool = DevicePool(cache.recipe, devices, timeout, on_note) if devices else None
     with (
         cache.writing(),
@@ -97,7 +80,7 @@ def extract_folder(
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
         done = parallel(joblib.delayed(extraction.run)(job) for job in todo)
         try:
-            for outcome in chain(clashes, _with_a_second_try(done, extraction)):
+            for outcome in chain(failed, _with_a_second_try(done, extraction)):
                 summary.outcomes.append(outcome)
                 if on_outcome:
                     on_outcome(outcome)
@@ -106,6 +89,8 @@ def extract_folder(
             if pool:
                 pool.close()
         _write_failures(cache.root / "failures.csv", summary.failures)
+        entries = {job.entry for job in todo}
+        summary.without_video = [i for i in cache.ids() if cache.path(i).absolute() not in entries]
     summary.seconds = time.monotonic() - start
     return summary
 
@@ -124,14 +109,22 @@ class Extraction:
     on_progress: OnProgress | None
 
     def run(self, job: Job) -> Outcome:
-        """One job from beginning to end; raises only where no device works, whatever the video does."""
+        """One job from beginning to end.
+
+        Whatever the video does, it raises only what is not of this video alone: UnusableDeviceError
+        where no device works, and NoSpaceError where the cache's device is full.
+        """
+        damaged = ""
         try:
-            if kept := self._still_valid(job):
-                return Outcome(job, "kept", kept.fields, kept.partial)
+            try:
+                if kept := self._still_valid(job):
+                    return Outcome(job, "kept", kept.fields, kept.partial)
+            except DamagedEntryError as error:
+                damaged = str(error)
             job.entry.unlink(missing_ok=True)
             info = self._extract(job)
-            return Outcome(job, "done", info.fields, info.partial)
-        except UnusableDeviceError:  # not of this video alone
+            return Outcome(job, "done", info.fields, info.partial, damaged)
+        except (UnusableDeviceError, NoSpaceError):
             raise
         except Exception as error:  # one video never stops the others
             return Outcome.of_error(job, error)
@@ -151,14 +144,18 @@ class Extraction:
             return info
 
     def _still_valid(self, job: Job) -> EntryInfo | None:
-        """The entry's info, where it is what this job would write again."""
-        if not job.entry.exists():
+        """The entry's info, where it is what this job would write again, to the byte.
+
+        The entry and the video are read whole for their digests, which costs far less than the flow.
+        Raises DamagedEntryError where the entry's digest, or the entry, is not right.
+        """
+        if not job.entry.is_file():
             return None
+        with job.entry.open("rb") as raw:
+            if not seal.is_sealed(raw):
+                raise DamagedEntryError(f"{job.entry}: its bytes do not match its SHA-256")
         with Entry(job.entry) as entry:
-            try:
-                info = entry.info
-            except DamagedEntryError:
-                return None
+            info = entry.info
         wanted = info.recipe == self.recipe and (self.keep_partial or not info.partial)
         return info if wanted and info.source.is_still(job.video) else None
 
@@ -175,21 +172,6 @@ def _with_a_second_try(outcomes: Iterator[Outcome], extraction: Extraction) -> I
         outcome = extraction.run(job)
         # With no other video beside it, the device's process ends because of this one.
         yield replace(outcome, kind="crashed") if outcome.kind == LOST else outcome
-
-
-def _plan(root: Path, videos: Sequence[Path], cache: FlowCache) -> tuple[list[Job], list[Outcome]]:
-    """The jobs, largest file first so that none is left to run alone; and those that clash."""
-    todo: dict[Path, Job] = {}
-    clashes = []
-    for video in videos:
-        relative = video.relative_to(root)
-        entry = cache.path(relative.with_suffix("").as_posix()).resolve()
-        job = Job(video, relative.as_posix(), entry)
-        first = todo.setdefault(entry, job)
-        if first is not job:
-            reason = f"{first.name} has the same name but for its ending: rename one of them"
-            clashes.append(Outcome(job, "failed", reason=reason))
-    return sorted(todo.values(), key=lambda j: -j.video.stat().st_size), clashes
 
 
 @contextmanager

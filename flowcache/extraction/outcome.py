@@ -1,9 +1,11 @@
 """How the extraction of a video ended, and that of a folder."""
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowcache.errors import UserError
+from flowcache.cache.folders import Skipped
+from flowcache.errors import UserError, printable
 from flowcache.extraction.one import Job, TooShortError
 from flowcache.video.decode import BrokenVideoError
 from flowcache.workers.device_client import DeviceLostError
@@ -37,6 +39,9 @@ class Outcome:
     reason: str = ""
     """One sentence where it failed; for a partial entry, where and why its video breaks."""
 
+    damaged: str = ""
+    """What was wrong with an entry that had to be made again."""
+
     @property
     def failed(self) -> bool:
         """The video has no entry."""
@@ -48,8 +53,7 @@ class Outcome:
         for kind, word in _KINDS.items():
             if isinstance(error, kind):
                 return cls(job, word, reason=str(error))
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return cls(job, "failed", reason=reason)
+        return cls(job, "failed", reason=_reason(error))
 
 
 @dataclass
@@ -60,6 +64,12 @@ class Summary:
 
     ignored: list[Path] = field(default_factory=list)
     """Files whose names are not those of videos."""
+
+    repeated: list[Skipped] = field(default_factory=list)
+    """Links to videos and folders that were taken at another place."""
+
+    without_video: list[str] = field(default_factory=list)
+    """The ids of entries that were there before and have no video in the folder."""
 
     seconds: float = 0.0
 
@@ -73,6 +83,11 @@ class Summary:
         """The videos of which only the beginning was kept, by name."""
         kept = (o for o in self.outcomes if not o.failed and o.reason)
         return sorted(kept, key=lambda o: o.job.name)
+
+    @property
+    def damaged(self) -> list[Outcome]:
+        """The videos whose entries were damaged and made again, by name."""
+        return sorted((o for o in self.outcomes if o.damaged), key=lambda o: o.job.name)
 
     def count(self, kind: str) -> int:
         """How many jobs ended so."""
@@ -88,3 +103,13 @@ class Summary:
             f"{self.count('done')} videos done ({self.fields} fields), {self.count('kept')} kept from "
             f"before, {len(self.failures)} without an entry"
         )
+
+
+def _reason(error: Exception) -> str:
+    """One line for an error that is none of ours."""
+    if isinstance(error, OSError) and error.strerror:
+        if error.errno == errno.ENAMETOOLONG:
+            return "its name is too long for the folder of the cache: rename it"
+        name = f": {printable(error.filename)}" if error.filename else ""
+        return f"{error.strerror}{name}".partition("\n")[0]
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from queue import SimpleQueue
@@ -171,7 +171,7 @@ class Child:
             "import sys; sys.path[:] = sys.argv[2:]; "
             "from flowcache.workers.isolation import serve_calls; serve_calls(int(sys.argv[1]))"
         )
-        with theirs:
+        with theirs, _interrupts_held_back():
             handle = theirs.fileno()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code, str(handle), *import_path()],
@@ -255,6 +255,16 @@ class Child:
         return f"the process died of {name}"
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Children that are started here inherit it: the parent decides what an interrupt means."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def import_path() -> list[str]:
     """Where a child looks for modules: where this process does, but in the working directory last.
 
@@ -271,7 +281,6 @@ def import_path() -> list[str]:
 
 def serve_calls(handle: int) -> None:
     """The child's life: answer one call after another until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     os.dup2(2, 1)  # what is printed here is no part of what the parent prints
     connection = Connection(handle)
     sending = threading.Lock()

@@ -51,3 +51,12 @@ def one_opencv_thread():
     cv2.setNumThreads(1)
     yield
     cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def limit_file_size():
+    """Sets how many bytes a file may have, here and in children; beyond, it is as on a full device."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

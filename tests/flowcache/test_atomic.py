@@ -1,8 +1,11 @@
+import errno
+import os
 import stat
+import threading
 
 import pytest
 
-from flowcache.atomic import atomic_path, remove_leftovers
+from flowcache.atomic import NoSpaceError, atomic_path, is_temporary
 
 
 def test_what_is_written_appears_whole_under_its_name_only_at_the_end(tmp_path):
@@ -54,8 +57,6 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 
 def test_it_is_flushed_to_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     path, events = tmp_path / "file.txt", []
-    import os
-
     real = os.fsync
 
     def fsync(descriptor):
@@ -69,24 +70,92 @@ def test_it_is_flushed_to_the_disk_before_it_gets_its_name(tmp_path, monkeypatch
     assert events == [("file", False), ("folder", True)]
 
 
-@pytest.mark.parametrize("name", ["a", "name with spaces.h5", "x" * 200 + ".h5", "ünï.h5", ".dot"])
-def test_any_name_will_do(tmp_path, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a",
+        "name with spaces.h5",
+        "x" * 252 + ".h5",
+        "ü" * 126 + ".h5",
+        ".dot",
+        os.fsdecode(b"\xff"),
+    ],
+)
+def test_any_name_that_a_file_can_have_will_do(tmp_path, name):
     with atomic_path(tmp_path / name) as temporary:
         temporary.write_text("x")
     assert (tmp_path / name).read_text() == "x"
 
 
-def test_leftovers_of_the_killed_go_and_nothing_else(tmp_path):
-    folder = tmp_path / "a" / "b"
-    folder.mkdir(parents=True)
-    keep = [folder / "v.h5", folder / ".hidden", folder / "movie.part", tmp_path / ".lock"]
-    for path in keep:
-        path.touch()
-    for path in (tmp_path / "x.h5", folder / "y [1].h5"):
-        with atomic_path(path) as temporary:
-            temporary.touch()
-            killed = temporary.name
-        path.rename(path.with_name(killed))  # as if it had not come to the end
-    assert remove_leftovers(tmp_path) == 2
-    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(keep)
-    assert remove_leftovers(tmp_path) == 0
+def test_what_may_not_replace_leaves_the_older_file(tmp_path):
+    path = tmp_path / "file.txt"
+    with atomic_path(path, replace=False) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(FileExistsError), atomic_path(path, replace=False) as temporary:
+        temporary.write_text("second")
+    assert path.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_of_many_that_may_not_replace_one_wins(tmp_path, monkeypatch, hard_links):
+    if not hard_links:
+
+        def link(*_):
+            raise OSError(errno.EPERM, "there are no hard links on this file system")
+
+        monkeypatch.setattr(os, "link", link)
+    path, lost = tmp_path / "file.txt", []
+    begun = threading.Barrier(8 if hard_links else 1)
+
+    def write(number):
+        try:
+            with atomic_path(path, replace=False) as temporary:
+                temporary.write_text(f"{number}")
+                begun.wait()
+        except FileExistsError:
+            lost.append(number)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+        if not hard_links:  # without them it is certain only one after the other
+            thread.join()
+    for thread in threads:
+        thread.join()
+    assert sorted([*lost, int(path.read_text())]) == list(range(8))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_device_is_one_sentence_and_leaves_nothing(tmp_path, number):
+    with (  # noqa: PT012
+        pytest.raises(NoSpaceError) as caught,
+        atomic_path(tmp_path / "file.txt") as temporary,
+    ):
+        temporary.write_text("half")
+        raise OSError(number, "a long\nstory")
+    assert str(caught.value) == (
+        f"no space left for {tmp_path / 'file.txt'} ({os.strerror(number)}): make room on the device, "
+        "and give the same command again"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+OWN = [
+    ".twostream-0123456789ab.part",
+    ".v_9 [x].h5.0123456789ab.part",  # as earlier versions named it
+    ".cache.json.0123456789ab.part",
+]
+OTHERS = [
+    *("v.h5", ".hidden", "movie.part", ".lock", ".v.h5.part", ".movie.part", "twostream.part"),
+    *(".movie.0123456789ab.part", ".movie.mp4.0123456789ab.part", ".v.h5.0123456789abc.part"),
+    ".twostream-0123456789ab.part.bak",
+]
+
+
+def test_only_its_own_temporary_names_are_known(tmp_path):
+    with atomic_path(tmp_path / "file.txt") as temporary:
+        temporary.touch()
+        assert is_temporary(temporary.name)
+    assert all(is_temporary(name) for name in OWN)
+    assert not any(is_temporary(name) for name in OTHERS)

@@ -1,28 +1,22 @@
-"""An extraction in a process of its own that a test may kill."""
+"""The command `extract-flow` in a process of its own that a test may kill."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-from flowcache.cache.recipe import Recipe
-from flowcache.cache.store import FlowCache
-from flowcache.extraction.many import extract_folder
-from flowcache.extraction.one import Job
+# Imported before the process is forked, so that there is more work than start to kill.
+import flowcache.extraction.api
+from twostream.commands.main import main
 
 
-def extract(videos: Path, cache: Path, recipe: Recipe, signs: Any) -> None:
-    """Extract as the command does; `signs` is sent a word when it begins, and at the first fields."""
+def extract(videos: Path, cache: Path, output: Path, signs: Any) -> None:
+    """Extract with two jobs and end with the command's status; `signs` is sent a word at the start."""
     os.setsid()  # a process group of its own, its children included
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    assert flowcache.extraction.api
+    words = ["extract-flow", str(videos), "--cache", str(cache), "--algorithm", "farneback"]
     signs.send("begun")
-    told = False
-
-    def tell(job: Job, done: int, expected: int) -> None:
-        nonlocal told
-        if not told:
-            told = True
-            signs.send("working")
-
-    summary = extract_folder(
-        videos, FlowCache.create(cache, recipe), jobs=2, timeout=120, on_progress=tell
-    )
-    raise SystemExit(1 if summary.failures else 0)
+    main([*words, "--jobs", "2", "--timeout", "120"])

@@ -1,23 +1,31 @@
 """`twostream extract-flow`: from a folder of videos to a cache."""
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flowcache.cache.recipe import Recipe
+from flowcache.errors import printable
 from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import (
     CACHE,
     Jobs,
+    errors,
     example,
     notes,
     plugin_option,
     print_lines,
     results,
 )
+
+if TYPE_CHECKING:
+    from flowcache.extraction.outcome import Outcome, Summary
 
 
 @click.command(
@@ -107,43 +115,110 @@ def extract_flow(
 ) -> None:
     """Compute the optical flow of every video under VIDEOS, once.
 
-    What is done already is kept, so it is safe to stop this and start it again.
+    What is done already is kept, so it is safe to stop this and start it again. Links are followed; each
+    video is taken once.
     """
     from flowcache import algorithms, plugins
+    from flowcache.atomic import NoSpaceError
     from flowcache.extraction.api import extract
-    from flowcache.extraction.many import find_videos
+    from flowcache.extraction.videos import find_videos
     from twostream.commands._progress import ExtractionBar
 
     parsed = plugins.parse_options(algorithms, algorithm, options)
-    files, _ = find_videos(videos)
-    with ExtractionBar(notes, len(files), sum(path.stat().st_size for path in files)) as bar:
-        summary = extract(
-            videos,
-            cache,
-            algorithm=algorithm,
-            options=parsed,
-            on_progress=bar.progressed,
-            on_outcome=bar.finished,
-            on_note=notes.print,
-            **given,
+    found = find_videos(videos)
+    _note_missing_classes(videos, found.videos)
+    outcomes: list[Outcome] = []
+    try:
+        with (
+            _terminable(),
+            ExtractionBar(notes, len(found.videos), found.size_bytes) as bar,
+        ):
+
+            def ended(outcome: "Outcome") -> None:
+                outcomes.append(outcome)
+                bar.finished(outcome)
+
+            summary = extract(
+                videos,
+                cache,
+                algorithm=algorithm,
+                options=parsed,
+                on_progress=bar.progressed,
+                on_outcome=ended,
+                on_note=notes.print,
+                **given,
+            )
+    except (KeyboardInterrupt, SystemExit, NoSpaceError) as stop:
+        have = sum(not outcome.failed for outcome in outcomes)
+        errors.print(
+            f"stopped: {have} of {len(found.videos)} videos have their entries, which are kept; the same "
+            "command goes on with the rest",
+            soft_wrap=True,
         )
-    _report(summary, cache)
+        if isinstance(stop, KeyboardInterrupt):
+            sys.exit(128 + signal.SIGINT)
+        raise
+    _report(summary, videos, cache)
     if summary.failures:
         sys.exit(1)
 
 
-def _report(summary: Any, cache: Path) -> None:
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within the block SIGTERM stops the work as Ctrl-C does, so that nothing half-written stays."""
+    if threading.current_thread() is not threading.main_thread():  # only that may set handlers
+        yield
+        return
+
+    def stop(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _note_missing_classes(root: Path, videos: Sequence[Path]) -> None:
+    """Training needs classes, and flow takes hours: better now than then."""
+    outside = [path for path in videos if path.parent == root]
+    if outside:
+        line = (
+            f"{len(outside)} of {len(videos)} videos lie in no class folder, the first is "
+            f"{printable(outside[0])}: they get their flow, but to train arrange them as "
+            f"{printable(root)}/<class>/<name>"
+        )
+        print_lines([line], notes)
+
+
+def _report(summary: "Summary", videos: Path, cache: Path) -> None:
     speed = summary.fields / max(summary.seconds, 1e-9)
     results.print(
         f"{summary.count('done')} videos done ({summary.fields} fields, {speed:.0f} a second), "
         f"{summary.count('kept')} kept from before, {len(summary.failures)} without an entry"
     )
-    if summary.ignored:
-        notes.print(
-            f"{len(summary.ignored)} files are not named as videos and were ignored, the first is "
-            f"{summary.ignored[0]}"
-        )
+    print_lines(_remarks(summary, videos), notes)
     print_lines((f"  partial: {o.job.name}: {o.reason}" for o in summary.partial), results)
     print_lines((f"  {o.kind}: {o.job.name}: {o.reason}" for o in summary.failures), results)
     if summary.failures:
-        results.print(f"the list is in {cache / 'failures.csv'}")
+        results.print(f"the list is in {printable(cache / 'failures.csv')}")
+
+
+def _remarks(summary: "Summary", videos: Path) -> Iterator[str]:
+    """What is no failure and may still surprise, each with its first case."""
+    if ignored := summary.ignored:
+        yield (
+            f"{len(ignored)} files are not named as videos and were ignored, the first is "
+            f"{printable(ignored[0])}"
+        )
+    if repeated := summary.repeated:
+        first = f"{printable(repeated[0].path)} {repeated[0].reason}"
+        yield f"{len(repeated)} links were left out, since each video is taken once: {first}"
+    if damaged := summary.damaged:
+        yield f"{len(damaged)} damaged entries were made again, the first was {damaged[0].damaged}"
+    if ids := summary.without_video:
+        yield (
+            f"{len(ids)} entries of the cache have no video in {printable(videos)}, the first is "
+            f"{ids[0]}: delete them if the videos are gone, or they are trained on"
+        )

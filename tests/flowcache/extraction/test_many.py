@@ -12,7 +12,7 @@ import stub_decoders as stubs
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from flowcache.extraction.many import extract_folder, find_videos
+from flowcache.extraction.many import extract_folder
 from flowcache.types import FlowStack
 from flowcache.workers.device_client import flow_at_step
 
@@ -145,16 +145,6 @@ def test_a_folder_without_videos_is_refused(tmp_path, cache):
     (tmp_path / "empty" / "notes.txt").touch()
     with pytest.raises(UserError, match="holds no video"):
         extract_folder(tmp_path / "empty", cache)
-
-
-def test_videos_are_found_by_their_ending_in_any_case_and_in_order(tmp_path):
-    for name in ("b/X.AVI", "a/y.mp4", "a/.y.mp4", ".git/z.avi", "a/readme.md", "c.webm"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.mp4").mkdir()
-    videos, others = find_videos(tmp_path)
-    assert [v.relative_to(tmp_path).as_posix() for v in videos] == ["a/y.mp4", "b/X.AVI", "c.webm"]
-    assert [o.name for o in others] == ["readme.md"]
 
 
 def test_a_second_extraction_into_the_same_cache_is_refused_while_one_runs(folder, cache):

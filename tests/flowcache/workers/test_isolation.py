@@ -1,6 +1,7 @@
 import colorsys
 import os
 import pickle
+import signal
 import threading
 from pathlib import Path
 
@@ -245,9 +246,20 @@ def test_the_end_of_their_owner_ends_a_busy_one_at_once():
     assert "SIGKILL" in str(outcome[0])
 
 
+@pytest.mark.parametrize("moment", ["while it starts", "while it works"])
+def test_an_interrupt_of_all_is_for_the_parent_to_decide(moment):
+    with Children() as children:
+        child = children._take()
+        if moment == "while it works":
+            child.start(stubs.where_am_i)
+            while child.busy:
+                child.next_message(60)
+        child._process.send_signal(signal.SIGINT)
+        assert child.call(stubs.add, (2, 3), 60.0, None) == 5
+
+
 def test_children_end_with_the_parent(root):
     """A parent that is killed leaves no child behind."""
-    import signal
     import subprocess
     import sys
 
