@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-all test-faults check format clean
 
 demo: $(READY)
 	$(BIN)/twostream demo
@@ -14,6 +14,9 @@ test: check
 
 test-all: check
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-faults: $(READY)
+	$(BIN)/pytest -m faults -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check
