@@ -47,7 +47,7 @@ class Codec(Protocol):
         ...
 
     def require_whole(self, chunk: bytes, size: int) -> None:
-        """ValueError where a chunk as stored, without its checksum, announces another size in bytes."""
+        """ValueError, which says what it is, for a chunk (less its checksum) of another size in bytes."""
         ...
 
     def pack(self, codes: Codes) -> UInt8:
@@ -106,7 +106,7 @@ class DigitPlanes:
     def require_whole(self, chunk: bytes, size: int) -> None:
         """See `Codec`. HDF5 reads past the end of a smaller one, and a larger one takes memory."""
         if zstd_size(chunk) != size:
-            raise ValueError(f"a field takes {zstd_size(chunk)} bytes, not {size}")
+            raise ValueError(f"one of {zstd_size(chunk)} bytes, not of {size}")
 
     def pack(self, codes: Codes) -> UInt8:
         """See `Codec`: uint8 (T, digits, 2, ⌈H / 4⌉, W). Needs Numba."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from flowcache import indexing
 from flowcache.cache import layout, seal
-from flowcache.cache.announced import jpeg_size
 from flowcache.cache.info import EntryInfo
 from flowcache.cache.layout import Opened
 from flowcache.errors import UserError
@@ -156,14 +155,12 @@ class Entry:
     def _read_rgb(self, numbers: Sequence[int]) -> UInt8:
         with self._reading() as opened:
             size = (opened.info.height, opened.info.width)
-            rgb = np.empty((len(numbers), *size, 3), np.uint8)
-            for slot, number in enumerate(numbers):
-                encoded = opened.jpeg[opened.offsets[number] : opened.offsets[number + 1]]
-                if jpeg_size(encoded.tobytes()) != size:
-                    raise ValueError(f"frame {number} is of another size")
+            frames = [opened.read_jpeg(number) for number in numbers]
+            rgb = np.empty((len(frames), *size, 3), np.uint8)
+            for slot, (number, encoded) in enumerate(zip(numbers, frames, strict=True)):
                 decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
-                if decoded is None:
-                    raise ValueError(f"frame {number} is no JPEG")
+                if decoded is None or decoded.shape[:2] != size:
+                    raise ValueError(f"frame {number} cannot be decoded")
                 rgb[slot] = decoded
         return rgb
 
@@ -176,11 +173,11 @@ class Entry:
             info, means, _ = self.info, self.flow_means, self.times
             levels = info.recipe.quantizer.levels
             for index in range(info.fields):
-                codes = self.codes[index].astype(np.int32)
+                codes = self.codes[index]
                 mean = codes.mean((1, 2), np.float64) * info.recipe.quantizer_step
                 if not np.allclose(mean, means[index], atol=1e-4):
                     raise DamagedEntryError(f"{self.path}: field {index} has another mean")
-                if np.abs(codes).max() > levels:
+                if codes.min() < -levels or codes.max() > levels:
                     raise DamagedEntryError(f"{self.path}: field {index} goes beyond its bound")
             for index in range(info.frames):
                 _ = self.rgb[index]

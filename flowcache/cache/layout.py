@@ -13,7 +13,9 @@ import json
 import math
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ import numpy.typing as npt
 from h5py import h5a, h5d, h5l, h5s, h5t, h5z
 
 from flowcache.cache import seal
+from flowcache.cache.announced import jpeg_size
 from flowcache.cache.codec import Codec, codec_named
 from flowcache.cache.info import EntryInfo
-from flowcache.types import Float32, Float64
+from flowcache.types import Float32, Float64, UInt8
 
 _CHUNK_CACHE = 1 << 18  # bytes; fields are read once each, so a larger one would only cost memory
 
@@ -58,6 +61,17 @@ class Opened:
             raise ValueError("its time stamps do not rise")
         return times
 
+    def read_jpeg(self, frame: int) -> UInt8:
+        """The bytes of a frame. Raises ValueError where they are no JPEG of the stored size."""
+        encoded: UInt8 = self.jpeg[self.offsets[frame] : self.offsets[frame + 1]]
+        try:
+            height, width = jpeg_size(encoded.tobytes())
+        except ValueError as error:
+            raise ValueError(f"frame {frame} is {error}") from None
+        if (height, width) != (self.info.height, self.info.width):
+            raise ValueError(f"frame {frame} has {width}x{height} pixels")
+        return encoded
+
     def check_description(self, sealed_format: int) -> None:
         """Check what only other programs read: attributes, and how chunks are compressed.
 
@@ -81,7 +95,10 @@ class Opened:
             skipped, chunk = flow.id.read_direct_chunk((field, 0, 0, 0, 0))
             if skipped:
                 raise ValueError(f"field {field} is not compressed, or without a checksum")
-            self.codec.require_whole(chunk[:-_CHECKSUM_BYTES], math.prod(flow.chunks))
+            try:
+                self.codec.require_whole(chunk[:-_CHECKSUM_BYTES], math.prod(flow.chunks))
+            except ValueError as error:
+                raise ValueError(f"field {field} is {error}") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +114,7 @@ def open_entry(path: Path) -> Opened:
     # Locks fail on some network and read-only mounts, and a whole file needs none.
     file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
     try:
-        return _examined(file, path, status)
+        return _examined(file, partial(seal.is_sealed_file, path, status))
     except BaseException:
         file.close()
         raise
@@ -111,7 +128,7 @@ def file_status(path: Path) -> os.stat_result:
     return status
 
 
-def text_attribute(owner: Any, name: bytes, path: Path, status: os.stat_result) -> bytes | None:
+def _text_attribute(owner: Any, name: bytes, is_sealed: Callable[[], bool]) -> bytes | None:
     """An attribute that is text, or None where there is none.
 
     owner: HDF5's identifier of a group or of a data set.
@@ -123,7 +140,7 @@ def text_attribute(owner: Any, name: bytes, path: Path, status: os.stat_result) 
     if not isinstance(kind, h5t.TypeStringID):
         raise ValueError(f"its {name.decode()} is no text")
     if kind.is_variable_str():
-        if not seal.is_sealed_file(path, status):
+        if not is_sealed():
             raise ValueError("its bytes do not match its SHA-256")
         text = np.empty(attribute.shape, h5py.string_dtype())
         attribute.read(text)
@@ -136,8 +153,8 @@ def text_attribute(owner: Any, name: bytes, path: Path, status: os.stat_result) 
     return fixed.tobytes().rstrip(b"\0")
 
 
-def _examined(file: h5py.File, path: Path, status: os.stat_result) -> Opened:
-    text = text_attribute(file.id, b"info", path, status)
+def _examined(file: h5py.File, is_sealed: Callable[[], bool]) -> Opened:
+    text = _text_attribute(file.id, b"info", is_sealed)
     if text is None:
         raise ValueError("it says nothing of itself: it has no `info`")
     info = EntryInfo.from_json(text)
@@ -145,7 +162,7 @@ def _examined(file: h5py.File, path: Path, status: os.stat_result) -> Opened:
     if offsets[0] != 0 or not (offsets[1:] > offsets[:-1]).all():
         raise ValueError("the places of its frames do not follow each other")
     jpeg = _uncompressed(file, b"rgb_jpeg", h5t.STD_U8LE, (int(offsets[-1]),), (JPEG_CHUNK,))
-    flow, codec = _flow(file, info, path, status)
+    flow, codec = _flow(file, info, is_sealed)
     return Opened(
         file=file,
         info=info,
@@ -158,10 +175,10 @@ def _examined(file: h5py.File, path: Path, status: os.stat_result) -> Opened:
 
 
 def _flow(
-    file: h5py.File, info: EntryInfo, path: Path, status: os.stat_result
+    file: h5py.File, info: EntryInfo, is_sealed: Callable[[], bool]
 ) -> tuple[h5d.DatasetID, Codec]:
     flow = _open(file, b"flow")
-    codec = codec_named(text_attribute(flow, b"codec", path, status))
+    codec = codec_named(_text_attribute(flow, b"codec", is_sealed))
     shape = codec.stored_shape(info.height, info.width, info.recipe.quantizer.dtype)
     _require(flow, b"flow", h5t.STD_U8LE, (info.fields, *shape), (1, *shape), codec.filters)
     if flow.get_num_chunks() != info.fields:  # a chunk that is not there would be read as zeros
