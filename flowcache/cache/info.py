@@ -67,6 +67,9 @@ class EntryInfo:
     partial: str
     """Why the video was not decoded to its end, empty where it was."""
 
+    complete: str = "unknown"
+    """"yes" where the video's file announces its end and holds it; "unknown" where nothing tells."""
+
     @property
     def saturated_share(self) -> float:
         """The share of displacement components that lay beyond the bound."""
