@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-all test-faults check format clean
+.PHONY: demo test test-faults test-all check format clean
 
 demo: $(READY)
 	$(BIN)/twostream demo
@@ -12,11 +12,11 @@ demo: $(READY)
 test: check
 	$(BIN)/pytest -m "not slow" -n auto --dist worksteal
 
+test-faults: $(READY)
+	$(BIN)/pytest tests/faults -n auto --dist worksteal -s
+
 test-all: check
 	$(BIN)/pytest -n auto --dist worksteal
-
-test-faults: $(READY)
-	$(BIN)/pytest -m faults -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from flowcache import indexing, plugins
-from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream import models, stages
@@ -26,8 +25,9 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
+from twostream.runs.checkpoint_file import write_checkpoint
 from twostream.runs.model_recipe import standard
-from twostream.runs.run_json import recorded, start_run
+from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import SplitOptions, TrainOptions
 from twostream.scoring.align import align
@@ -193,8 +193,15 @@ def train(
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
         run_options = standard(from_flat(TrainOptions, given))
-        start_run(folder, run_options, overwrite)
-    stages.train(opened, folder, run_options, resume=resume, listener=listener, network=network)
+    stages.train(
+        opened,
+        folder,
+        run_options,
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        network=network,
+    )
     return Run(folder)
 
 
@@ -219,8 +226,7 @@ def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None
         "state_dict": {f"model.{name}": value for name, value in template.state_dict().items()}
     }
     add_spec(content, spec)
-    with atomic_path(Path(path)) as temporary:
-        torch.save(content, temporary)
+    write_checkpoint(content, Path(path))
 
 
 def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = None) -> Predictor:

@@ -1,5 +1,6 @@
 """The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,30 +11,18 @@ import torch
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import Item, VideoIndex, VideoIndexError
-from twostream.data.splits import Split, check_leakage, write_split
+from twostream.data.index import Item
+from twostream.data.splits import Split, write_split
 from twostream.data.streams import STREAMS
 from twostream.fusion import create_rule, names_of, shares_of
-from twostream.nets.normalize import Normalized
-from twostream.nets.pretrained import (
-    fetch,
-    installed_weights,
-    load_published,
-    pretrained_of,
-    read_state,
-)
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
 from twostream.runs import files
-from twostream.runs.checkpoint import (
-    Spec,
-    add_spec,
-    first_epoch_after,
-    learnt_from,
-    load_checkpoint,
-)
+from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
+from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
-from twostream.runs.run_json import is_first_process
+from twostream.runs.resumption import refuse_other_data, resumption
+from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -71,17 +60,30 @@ def train(
     options: TrainOptions,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     listener: Listener = SILENT,
     network: Any = None,
 ) -> Scores | None:
     """Train one stream into `folder`, and score its test and validation videos with the best epoch.
 
+    resume: go on with the run in the folder, which has these options; see `runs.run_json.recorded`.
+    overwrite: replace an earlier run when the first epoch of this one has ended, and not before.
     network: a user's own, in place of the model that the options name; it gets the weights of the best
-        epoch. Returns the scores of the test videos; None in the helping processes of a distributed run.
+        epoch.
+
+    Returns the scores of the test videos; None in the helping processes of a distributed run. UserError
+    where the folder holds a run that is neither resumed nor replaced.
     """
     options = standard(options)
     if not _learn(
-        cache, folder, options, resume=resume, listener=listener, init=options.init, network=network
+        cache,
+        folder,
+        options,
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        init=options.init,
+        network=network,
     ):
         return None
     return evaluate(
@@ -91,6 +93,8 @@ def train(
         crops=options.crops,
         batch_size=options.schedule.batch_size,
         jobs=options.jobs,
+        accelerator=options.trainer.accelerator,
+        precision=options.trainer.precision,
         say=listener.say,
         on_clips=listener.on_clips,
         network=network,
@@ -103,15 +107,23 @@ def pretrain(
     options: RunOptions,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     listener: Listener = SILENT,
 ) -> bool:
     """Train one stream into `folder` without labels, by the model's own pretraining.
 
     The videos are divided as `train` divides them, and those of the test part are not read. Returns
-    False in the helping processes of a distributed run. UserError for a model without a pretraining.
+    False in the helping processes of a distributed run. UserError for a model without a pretraining, and
+    for a folder as `train` has it.
     """
     return _learn(
-        cache, folder, standard(options), resume=resume, listener=listener, pretraining=True
+        cache,
+        folder,
+        standard(options),
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        pretraining=True,
     )
 
 
@@ -123,20 +135,26 @@ def evaluate(
     crops: int = 1,
     batch_size: int = 32,
     jobs: int = 2,
+    accelerator: str = "auto",
+    precision: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_clips: Callable[[int, int], None] = lambda *_: None,
     network: Any = None,
 ) -> Scores:
     """Score a run's test and validation videos with its best checkpoint.
 
-    on_clips: is given how many clips are scored, and of how many. network: see `train`.
+    accelerator, precision: see `scoring.evaluate.score`; by default the precision is that of the
+    training. on_clips: is given how many clips are scored, and of how many. network: see `train`.
 
-    Writes the scores of both, the predictions and `metrics.json` into the run's folder.
+    Writes the scores of both, the predictions and `metrics.json` into the run's folder; where these
+    already lie there for other numbers of clips or crops, under names of their own, see
+    `runs.files.of_views`.
     """
     model, spec = load_checkpoint(folder / files.BEST, network)
     if differences := spec.recipe.differences(cache.recipe):
         say(f"this cache differs from the one trained on: {'; '.join(differences)}")
 
+    precision = precision or precision_of(folder)
     split, done = spec.split, 0
     total = clips * crops * (len(split.test) + len(split.validation))
 
@@ -156,12 +174,27 @@ def evaluate(
             batch_size=batch_size,
             workers=jobs,
             trained_on=trained_on,
+            accelerator=accelerator,
+            precision=precision,
             on_clips=count,
         )
 
     test, validation = items_of_split(cache, spec, "test", "validation")
+    if leaked := [item.id for item in test if item.sha256 in spec.learnt]:
+        raise UserError(
+            f"{cache.root} has as {leaked[0]}, which tests, a file that the network has learnt from: "
+            "evaluate on the cache that was trained on",
+            "cache",
+        )
     scores = scored(test, (*split.train, *split.validation))
-    scores.save(folder / files.SCORES)
+    views = _unlike_those_of(folder, clips, crops)
+    if views:
+        say(f"the run's own scores stay: these are in {files.of_views(files.SCORES, views)}")
+
+    def place(name: str) -> Path:
+        return folder / files.of_views(name, views)
+
+    scores.save(place(files.SCORES))
     metrics: dict[str, Any] = {
         "clips": clips,
         "crops": crops,
@@ -170,20 +203,34 @@ def evaluate(
     }
     if validation:
         metrics["validation"] = scored(validation, split.train)
-        metrics["validation"].save(folder / files.VALIDATION_SCORES)
-    write_predictions(folder / files.PREDICTIONS, scores)
-    write_metrics(folder / files.METRICS, metrics)
+        metrics["validation"].save(place(files.VALIDATION_SCORES))
+    write_predictions(place(files.PREDICTIONS), scores)
+    write_metrics(place(files.METRICS), metrics)
     return scores
 
 
-def fuse(folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path) -> list[Scores]:
+def _unlike_those_of(folder: Path, clips: int, crops: int) -> str:
+    """`3x10` where a run's own scores average other numbers of clips or crops; else empty."""
+    try:
+        own = json.loads((folder / files.METRICS).read_text(encoding="utf-8"))
+        alike = (own["clips"], own["crops"]) == (clips, crops)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # it has none
+    return "" if alike else f"{clips}x{crops}"
+
+
+def fuse(
+    folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path, views: str = ""
+) -> list[Scores]:
     """Fuse the test scores of runs, and write the result into a folder of its own.
+
+    views: which of their scores, where `evaluate` gave several, as "3x10"; the runs' own by default.
 
     Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
     do not belong together, see `scoring.align`.
     """
     names = names_of(folders, "runs")
-    loaded = [Scores.load(folder / files.SCORES) for folder in folders]
+    loaded = [Scores.load(folder / files.of_views(files.SCORES, views)) for folder in folders]
     runs = align([replace(one, name=name) for one, name in zip(loaded, names, strict=True)])
     shares = shares_of(names, weights)
     fused = create_rule(rule, shares)(runs)
@@ -231,6 +278,7 @@ def _learn(
     options: RunOptions,
     *,
     resume: bool,
+    overwrite: bool,
     listener: Listener,
     pretraining: bool = False,
     init: str = "none",
@@ -241,20 +289,33 @@ def _learn(
     options: with nothing left to the model, see `standard`.
     Returns False in the helping processes of a distributed run.
     """
-    if not is_first_process():
+    first = is_first_process()
+    if not first:
         listener = SILENT
+    elif not resume:
+        refuse_taken(folder, overwrite)
     say, schedule = listener.say, options.schedule
-    index, split = split_cache(cache, options.split, options.seed)
-    resume = resume and (folder / files.LAST).exists()
+    index, split = split_cache(cache, options.split, options.seed, say)
+    if len(index.classes) < 2 and not pretraining:
+        raise UserError(
+            f"{cache.root} has one class, {index.classes[0]}, and there is nothing to tell apart: "
+            "extract videos of another"
+        )
     if index.partial:
         say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
     if all(item.group == item.id for item in index.items):
         say("no groups: each video counts as one (related videos can be named by groups)")
+    taught = index.select((*split.train, *split.validation))
     spec = spec_of(options, cache, index.classes, split, pretraining)
+    spec = replace(spec, learnt=tuple(sorted({item.sha256 for item in taught})))
     if network is None:
         try_clip(spec)
-    if is_first_process():
-        write_split(folder / files.SPLIT, index, split)
+    going_on = resumption(folder) if resume else None
+    if going_on:
+        refuse_other_data(folder, going_on.spec, spec, taught)
+        spec = replace(spec, learnt=going_on.spec.learnt)
+        if going_on.note:
+            say(going_on.note)
     say(
         f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
         f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
@@ -269,9 +330,9 @@ def _learn(
         )
     if schedule.patience and not split.validation:
         raise UserError("nothing is held out by which to stop: give a validation share", "patience")
-    if init != "none" and not resume:
-        _refuse_leakage(init, index, split)
-        for note in _load_weights(model, init):
+    if init != "none" and not going_on:
+        spec = replace(spec, learnt=learnt_with(init, spec, index))
+        for note in load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
     epochs = schedule.epochs_for(len(split.train), options.trainer.accumulate)
@@ -285,10 +346,21 @@ def _learn(
         seed=options.seed,
         batch_size=schedule.batch_size,
         workers=options.jobs,
-        first_epoch=first_epoch_after(folder / files.LAST) if resume else 0,
+        first_epoch=going_on.next_epoch if going_on else 0,
         repeats=schedule.clips_an_epoch,
         segments=schedule.segments,
     )
+
+    def claim() -> None:
+        """Make the folder this run's own."""
+        start_run(
+            folder, options, cache=str(cache.root), recipe=str(cache.recipe), split=split.digest
+        )
+        write_split(folder / files.SPLIT, index, split)
+
+    replaces = (folder / files.LAST).exists()
+    if first and not going_on and not replaces:
+        claim()
     trainer = fit(
         Training(
             model,
@@ -304,7 +376,8 @@ def _learn(
         keep=schedule.keep,
         patience=schedule.patience,
         validated=bool(split.validation),
-        resume=resume,
+        resume_from=going_on.path if going_on else None,
+        before_first_checkpoint=claim if replaces and not going_on else None,
         on_epoch=lambda row: listener.on_epoch(row, epochs),
         progress_bar=listener.progress_bar,
         options=options.trainer,
@@ -317,32 +390,3 @@ def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objectiv
         return own_loss
     smoothing = options.label_smoothing if isinstance(options, TrainOptions) else 0.0
     return Classification(classes, smoothing)
-
-
-def _load_weights(model: Normalized, weights: str) -> list[str]:
-    """Start from weights, by the words of the option `init`; returns what was done, in phrases."""
-    network: Any = model.network
-    if weights == "auto":
-        try:
-            state = installed_weights(network)
-        except UserError as error:
-            return [f"none: {error}"]
-        return ["the published ones", *load_published(network, state)]
-    if weights != "pretrained":
-        return load_published(network, read_state(weights))
-    published = pretrained_of(network).published
-    if published is None:
-        raise UserError("nobody published weights of this model: name a file, or none", "init")
-    return load_published(network, fetch(published))
-
-
-def _refuse_leakage(weights: str, index: VideoIndex, split: Split) -> None:
-    learnt = learnt_from(Path(weights))
-    try:
-        check_leakage([item for item in index.items if item.id in learnt], index.select(split.test))
-    except VideoIndexError as error:
-        raise UserError(
-            f"{weights} has learnt from videos that this run tests on ({error}): give both runs the "
-            "same split",
-            "init",
-        ) from None

@@ -78,6 +78,9 @@ class EntryInfo:
     partial: str
     """Why the video was not decoded to its end, empty where it was."""
 
+    complete: str = "unknown"
+    """"yes" where the video's file announces its end and holds it; "unknown" where nothing tells."""
+
     def __post_init__(self) -> None:
         _require_types(self)
         counts = (self.original_width, self.original_height, self.width, self.height, self.fields)

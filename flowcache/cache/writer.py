@@ -81,7 +81,12 @@ class EntryWriter:
         return flow
 
     def finish(
-        self, source: Source, size: tuple[int, int], rate: Fraction | None, partial: str
+        self,
+        source: Source,
+        size: tuple[int, int],
+        rate: Fraction | None,
+        partial: str,
+        complete: str = "unknown",
     ) -> EntryInfo:
         """Write what is known only at the end."""
         if self._flow is None:
@@ -100,6 +105,7 @@ class EntryWriter:
             times_from=times_from,
             saturated=self.saturated,
             partial=partial,
+            complete="unknown" if partial else complete,
         )
         text = info.to_json().encode()
         if len(text) > INFO_LIMIT:

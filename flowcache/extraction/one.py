@@ -94,7 +94,7 @@ def extract_video(
             report((writer.fields, max(writer.fields, video.expected_frames - step)))
         if writer.fields == 0 or video.size is None:
             raise TooShortError.of(writer.frames, step, partial)
-        return writer.finish(source, video.size, video.rate, partial)
+        return writer.finish(source, video.size, video.rate, partial, video.complete)
 
 
 def gray_windows(batches: Iterable[Frames], step: int) -> Iterator[UInt8]:

@@ -1,10 +1,11 @@
 """Decode a video: frames in display order, upright, resized, with time stamps, as a stream."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Self, SupportsIndex, overload
+from typing import Self, SupportsIndex, TypeAlias, overload
 
 import av
 import numpy as np
@@ -12,8 +13,11 @@ import numpy as np
 from flowcache import indexing
 from flowcache.errors import UserError
 from flowcache.types import Float64, Frames, UInt8
+from flowcache.video import containers
+from flowcache.video.containers.structure import Structure
+from flowcache.video.ffmpeg_log import logged_errors
 from flowcache.video.resize import AS_IT_IS, Resize
-from flowcache.video.truncation import missing_bytes
+from flowcache.video.strict_decoder import DamagedDataError, StrictDecoder
 
 EXTENSIONS = frozenset(
     [
@@ -40,7 +44,11 @@ EXTENSIONS = frozenset(
 """File names that end so are taken for videos when a folder is searched."""
 
 
-_Opened = tuple[av.container.InputContainer, av.VideoStream]
+_Opened = tuple[av.container.InputContainer, av.VideoStream, str]
+"""The file, its video stream, and what FFmpeg logged as an error of the file's layout."""
+
+
+_Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 class BrokenVideoError(UserError):
@@ -69,17 +77,19 @@ class Video:
         self.path = Path(path)
         self.size = None
         self._times: Float64 | None = None
-        container, stream = self._open()
-        self._unused: _Opened | None = (container, stream)  # for the first decoding
+        self._unused: _Opened | None = self._open()  # for the first decoding
+        container, stream, _ = self._unused
         rate = stream.average_rate or stream.guessed_rate
         self.rate = rate if rate else None
         self.expected_frames = _expected_frames(container, stream, self.rate)
+        self._container_name = container.format.name
 
     def _open(self) -> _Opened:
         try:
             # Text that cannot be decoded is no reason to refuse the pictures.
             # An absolute path, because what stands before a colon would be taken for a protocol.
-            container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            with logged_errors() as errors:
+                container = av.open(str(self.path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise BrokenVideoError(f"not a readable video: {_reason(error)}") from error
         streams = container.streams.video
@@ -87,11 +97,23 @@ class Video:
             container.close()
             what = "of a codec that is known" if streams else ""
             raise BrokenVideoError(f"it holds no video stream {what}".rstrip())
-        codec = streams[0].codec_context
-        codec.thread_count = 1  # videos are decoded side by side, one process each
-        # Otherwise a decoder paints over what it could not read and reports nothing.
-        codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        return container, streams[0]
+        # Opening reads much of a file ahead. What decoders log meanwhile they log again in their place.
+        decoders = {s.codec_context.name for s in container.streams if s.codec_context}
+        return container, streams[0], _first(errors, decoders)
+
+    @property
+    def complete(self) -> str:
+        """`"yes"` where the file announces its end and holds it; `"unknown"` where nothing tells.
+
+        Streaming formats announce nothing: what is missing at their end leaves no trace. A file that is
+        known to be damaged raises BrokenVideoError when it is decoded.
+        """
+        intact = self._structure.announced and not self._structure.damage
+        return "yes" if intact else "unknown"
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return containers.inspect(self.path, self._container_name)
 
     def __enter__(self) -> Self:
         return self
@@ -170,27 +192,18 @@ class Video:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         # Each decoding has the file open for itself: several may go on side by side.
-        container, stream = self._unused or self._open()
+        opened = self._unused or self._open()
         self._unused = None
-        count, packets, last = 0, 0, 0.0
+        decoder = StrictDecoder(opened[1])
+        count, last = 0, 0.0
 
         def broken(why: str) -> BrokenVideoError:
             return BrokenVideoError(f"{why} at frame {count} ({last:.2f} s)")
 
         try:
-            for packet in container.demux(stream):
-                if packet.size:
-                    packets += 1
-                else:
-                    # The end. What the decoder still holds back may lie behind a gap, so whether
-                    # all is there has to be known before it gives that away.
-                    self._check_whole(packets, len(stream.index_entries), broken)
-                if packet.is_corrupt:
-                    raise broken("the data is damaged")
-                for frame in packet.decode():
+            for packet in self._packets(*opened):
+                for frame in decoder.decode(packet):
                     last = frame.time if frame.time is not None else last
-                    if frame.is_corrupt:
-                        raise broken("a damaged frame")
                     size = _swap(frame.width, frame.height, _turns(frame))
                     if self.size not in (None, size):
                         change = "{}x{} to {}x{}".format(*(self.size or size), *size)
@@ -198,22 +211,42 @@ class Video:
                     self.size = size
                     yield frame
                     count += 1
+        except DamagedDataError as error:
+            raise broken(str(error)) from error
         except (av.FFmpegError, OSError) as error:
             raise broken(f"decoding fails ({_reason(error)})") from error
         finally:
-            container.close()
+            opened[0].close()
         if count == 0:
             raise BrokenVideoError("it holds no frame")
 
-    def _check_whole(
-        self, packets: int, indexed: int, broken: Callable[[str], BrokenVideoError]
-    ) -> None:
-        if missing := missing_bytes(self.path):
-            raise broken(f"the file ends early, {missing} bytes short of what it announces,")
-        if packets < indexed:
-            raise broken(
-                f"the file ends early, with {packets} of the {indexed} packets in its index,"
-            )
+    def _packets(
+        self, container: av.container.InputContainer, stream: av.VideoStream, logged: str
+    ) -> Iterator[_Packet]:
+        """The packets of the pictures, an empty one at the end; raises DamagedDataError at damage."""
+        structure, count = self._structure, 0
+        # Damaged sound is no damage here.
+        others = {s.codec_context.name for s in container.streams if s.codec_context}
+        others.discard(stream.codec_context.name)
+        packets = container.demux(stream)
+        while True:
+            with logged_errors() as errors:
+                packet = next(packets, None)
+            if packet is None:
+                return
+            # At the end the decoder gives away what it still holds back, which may lie behind a gap.
+            # So whether all is there has to be known before.
+            at_end = packet.size == 0
+            if structure.damage and (at_end or (packet.pos or 0) >= structure.position):
+                raise DamagedDataError(f"{structure.damage},")
+            if at_end and count < (indexed := len(stream.index_entries)):
+                raise DamagedDataError(
+                    f"the file ends early, with {count} of the {indexed} packets in its index,"
+                )
+            if message := _first(errors, others) or (at_end and logged):
+                raise DamagedDataError(f"the file is damaged ({message})")
+            yield packet
+            count += 1
 
 
 def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]:
@@ -232,6 +265,11 @@ def display_times(stamps: Float64, rate: Fraction | None) -> tuple[Float64, str]
 def _stamp(frame: av.VideoFrame) -> float:
     """A frame's time in seconds, NaN where it has none."""
     return float("nan") if frame.time is None else frame.time
+
+
+def _first(errors: list[tuple[str, str]], ignored: Container[str]) -> str:
+    """The first message of anyone who is not ignored, empty where there is none."""
+    return next((message for who, message in errors if who not in ignored), "")
 
 
 def _expected_frames(

@@ -36,14 +36,15 @@ class Counts:
 
 
 def run(
-    attempt: Callable[..., bool],
+    attempt: Callable[..., bool | str],
     cases: Iterable[tuple[str, tuple[Any, ...]]],
     seconds: float = 30,
     at_once: int = 2,
 ) -> Counts:
     """Call `attempt(*arguments)` in a child for each (name, arguments).
 
-    attempt: returns whether the result is that of the whole file; raises UserError where it is refused.
+    attempt: returns whether the result is that of the whole file, or a word of its own for how the case
+    ended; raises UserError where it is refused.
     """
     counts = Counts()
     with Children() as children, ThreadPoolExecutor(at_once) as threads:
@@ -58,11 +59,16 @@ def run(
 
 
 def _end(
-    children: Children, attempt: Callable[..., bool], arguments: tuple[Any, ...], seconds: float
+    children: Children,
+    attempt: Callable[..., bool | str],
+    arguments: tuple[Any, ...],
+    seconds: float,
 ) -> tuple[str, str]:
     try:
-        right = children.run(_limited, attempt, arguments, timeout=seconds)
-        return (HARMLESS if right else WRONG), ""
+        end = children.run(_limited, attempt, arguments, timeout=seconds)
+        if isinstance(end, str):
+            return end, ""
+        return (HARMLESS if end else WRONG), ""
     except UserError as error:
         # Two lines are a traceback in disguise, or a message repeated whole.
         return (REFUSED if len(str(error)) < 1000 else TRACEBACK), str(error)[:300]
@@ -75,8 +81,10 @@ def _end(
 
 
 def _limited(
-    attempt: Callable[..., bool], arguments: tuple[Any, ...], report: Callable[[Any], None]
-) -> bool:
+    attempt: Callable[..., bool | str],
+    arguments: tuple[Any, ...],
+    report: Callable[[Any], None],
+) -> bool | str:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     return attempt(*arguments)
 

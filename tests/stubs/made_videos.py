@@ -1,5 +1,6 @@
 """Videos whose every frame is known, written by the tests themselves."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -187,6 +188,18 @@ def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]], each: int)
                     container.mux(packet)
                 count += 1
     return path
+
+
+def turn_mp4(path: Path, quarter_turns_clockwise: int) -> None:
+    """Write a turn into the track header's matrix (ISO/IEC 14496-12, 8.3.2) by hand."""
+    a, b = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter_turns_clockwise]
+    one = 1 << 16
+    matrix = struct.pack(">9i", a * one, b * one, 0, -b * one, a * one, 0, 0, 0, 1 << 30)
+    raw = bytearray(path.read_bytes())
+    start = raw.index(b"tkhd") + 4 + 40
+    assert raw[start : start + 36] == struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    raw[start : start + 36] = matrix
+    path.write_bytes(raw)
 
 
 def decode_plainly(path: Path) -> np.ndarray:

@@ -20,7 +20,6 @@ from flowcache.types import FlowStack, Frames
 from twostream import stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item, read_index
-from twostream.runs.run_json import start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import Schedule, TrainerOptions, TrainOptions
 
@@ -227,6 +226,5 @@ def finished_runs(
     folder = tmp_path_factory.mktemp("runs")
     for stream in ("spatial", "temporal"):
         plan = options(stream, schedule={"epochs": 2})
-        start_run(folder / stream, plan, overwrite=False)
         stages.train(toy, folder / stream, plan)
     return folder

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream import stages
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST
 from twostream.scoring.evaluate import items_of_split
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import Scores, ScoresError
 
 
 def by_hand(run_folder, cache, clips, crops, ids=None):
@@ -68,9 +69,10 @@ def test_an_evaluation_equals_a_slow_one_by_hand(
     assert scores.ids == ids
     np.testing.assert_allclose(scores.logits, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(scores.labels, [i.startswith("wild") for i in ids])
-    written = Scores.load(folder / "scores.npz")
+    views = "" if (clips, crops) == (2, 1) else f"-{clips}x{crops}"  # the run's own have no name
+    written = Scores.load(folder / f"scores{views}.npz")
     np.testing.assert_array_equal(written.logits, scores.logits)
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / f"metrics{views}.json").read_text())
     assert (metrics["clips"], metrics["crops"]) == (clips, crops)
     right = expected.argmax(1) == [i.startswith("wild") for i in ids]
     assert metrics["test"]["top1"] == pytest.approx(right.mean())
@@ -79,14 +81,13 @@ def test_an_evaluation_equals_a_slow_one_by_hand(
 def test_the_validation_videos_are_scored_in_the_same_way(finished_runs, toy, tmp_path):
     folder = tmp_path / "temporal"
     shutil.copytree(finished_runs / "temporal", folder)
-    (folder / "validation_scores.npz").unlink()
     stages.evaluate(toy, folder, clips=3, crops=10, jobs=0)
     split = load_checkpoint(folder / BEST)[1].split
     _, expected = by_hand(folder, toy, 3, 10, split.validation)
-    written = Scores.load(folder / "validation_scores.npz")
+    written = Scores.load(folder / "validation_scores-3x10.npz")
     assert written.ids == split.validation
     np.testing.assert_allclose(written.logits, expected, rtol=1e-3, atol=1e-4)
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics-3x10.json").read_text())
     assert metrics["validation"]["videos"] == len(split.validation)
 
 
@@ -138,3 +139,59 @@ def test_evaluation_keeps_the_checkpoints_classes_where_a_cache_has_fewer(
     only_wild = replace(spec, split=replace(spec.split, test=wild))
     (items,) = items_of_split(cache, only_wild, "test")
     assert [item.label for item in items] == [1] * len(wild)
+
+
+def test_other_clips_or_crops_leave_the_run_s_own_scores_alone(finished_runs, toy, tmp_path):
+    folder = shutil.copytree(finished_runs / "temporal", tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    said = []
+    many = stages.evaluate(toy, folder, clips=3, crops=10, jobs=0, say=said.append)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after.items() >= before.items()
+    assert sorted(after.keys() - before.keys()) == [
+        "metrics-3x10.json",
+        "predictions-3x10.csv",
+        "scores-3x10.npz",
+        "validation_scores-3x10.npz",
+    ]
+    assert said == ["the run's own scores stay: these are in scores-3x10.npz"]
+    kept = Scores.load(folder / "scores-3x10.npz")
+    np.testing.assert_array_equal(kept.logits, many.logits)
+    assert (kept.clips, kept.crops) == (3, 10)
+
+
+def test_unlike_views_are_not_fused_and_like_ones_are_by_their_name(finished_runs, toy, tmp_path):
+    runs = [shutil.copytree(finished_runs / s, tmp_path / s) for s in ("spatial", "temporal")]
+    stages.evaluate(toy, runs[0], clips=3, jobs=0)
+    with pytest.raises(ScoresError, match="does not exist"):
+        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
+    stages.evaluate(toy, runs[1], clips=3, jobs=0)
+    scores = stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
+    assert [one.clips for one in scores[:2]] == [3, 3]
+    shutil.copy(runs[0] / "scores-3x1.npz", runs[0] / "scores.npz")
+    with pytest.raises(ScoresError, match="3 clips × 1 crops and 2 clips × 1 crops"):
+        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+
+
+def test_a_test_video_that_has_become_a_training_video_is_refused(
+    finished_runs, toy, add, tmp_path
+):
+    spec = load_checkpoint(finished_runs / "temporal" / BEST)[1]
+    cache = FlowCache.open(shutil.copytree(toy.root, tmp_path / "cache"))
+    learnt, tested = spec.learnt[0], spec.split.test[0]
+    add(cache, tested, count=5, size=(20, 20), sha256=learnt)
+    folder = shutil.copytree(finished_runs / "temporal", tmp_path / "run")
+    with pytest.raises(
+        UserError, match=f"{tested}, which tests, a file that the network has learnt"
+    ):
+        stages.evaluate(cache, folder, clips=2, jobs=0)
+
+
+def test_evaluation_is_computed_on_what_it_is_told(finished_runs, toy, tmp_path):
+    folder = shutil.copytree(finished_runs / "temporal", tmp_path / "run")
+    exact = Scores.load(folder / "scores.npz").logits
+    rough = stages.evaluate(toy, folder, clips=2, jobs=0, precision="bf16-mixed").logits
+    assert not np.array_equal(rough, exact)
+    np.testing.assert_allclose(rough, exact, atol=0.05 * np.abs(exact).max())
+    with pytest.raises(UserError, match="there is no tpu here"):
+        stages.evaluate(toy, folder, clips=2, jobs=0, accelerator="tpu")

@@ -9,7 +9,7 @@ import click
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, options_of, together
 from twostream.commands._config_file import config_option, drop_excluded
-from twostream.commands._shared import CACHE, notes, plugin_option
+from twostream.commands._shared import CACHE, errors, notes, plugin_option
 from twostream.runs.training_options import RunOptions
 
 
@@ -53,7 +53,7 @@ def learn(
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
     from twostream.runs.model_recipe import standard
-    from twostream.runs.run_json import recorded, start_run
+    from twostream.runs.run_json import recorded
     from twostream.stages import Listener
 
     opened = FlowCache.open(cache)
@@ -69,15 +69,33 @@ def learn(
         drop_excluded(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
         run_options = standard(from_flat(kind, {**given, "options": parsed}))
-        start_run(folder, run_options, overwrite)
-    with Bar(notes, "score", "clips") as bar:
-        listener = Listener(
-            say=lambda text: notes.print(text, soft_wrap=True),
-            on_epoch=_print_epoch,
-            on_clips=bar.progressed,
-            progress_bar=notes.is_terminal and not notes.quiet,
+    ended = 0
+
+    def on_epoch(row: Mapping[str, Any], epochs: int) -> None:
+        nonlocal ended
+        ended = int(row["epoch"])
+        _print_epoch(row, epochs)
+
+    try:
+        with Bar(notes, "score", "clips") as bar:
+            listener = Listener(
+                say=lambda text: notes.print(text, soft_wrap=True),
+                on_epoch=on_epoch,
+                on_clips=bar.progressed,
+                progress_bar=notes.is_terminal and not notes.quiet,
+            )
+            return stage(
+                opened, folder, run_options, resume=resume, overwrite=overwrite, listener=listener
+            )
+    except KeyboardInterrupt:
+        again = f"twostream {ctx.info_name} --stream {run_options.stream} --run {folder} --resume"
+        errors.print(
+            f"stopped after epoch {ended}: `{again}` goes on from there"
+            if ended
+            else "stopped before an epoch had ended: give the same command again",
+            soft_wrap=True,
         )
-        return stage(opened, folder, run_options, resume=resume, listener=listener)
+        ctx.exit(130)
 
 
 def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
@@ -89,9 +107,9 @@ def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
 def _print_epoch(row: Mapping[str, Any], epochs: int) -> None:
     words = {
         "train_loss": "train loss",
-        "train_top1": "train top-1",
+        "train_top1": "train top-1 of clips",
         "val_loss": "validation loss",
-        "val_top1": "validation top-1",
+        "val_top1": "validation top-1 of clips",
     }
     parts = [f"{word} {row[name]:.3f}" for name, word in words.items() if name in row]
     notes.print("  ".join([f"epoch {row['epoch']}/{epochs}", *parts]), soft_wrap=True)

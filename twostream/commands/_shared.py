@@ -70,7 +70,7 @@ class Jobs(click.ParamType[int]):
 
     def convert(self, value: Any, *_: Any) -> int:
         """1 or more, or −1 for all cores."""
-        if str(value).lstrip("-").isdigit() and int(value) != 0:
+        if len(str(value)) < 10 and str(value).lstrip("-").isdecimal() and int(value) != 0:
             return int(value)
         raise click.BadParameter(
             f"{value} is no number of processes: 1 or more, or -1 for all cores"

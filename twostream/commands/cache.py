@@ -33,10 +33,16 @@ def info(cache: Path, as_json: bool) -> None:
     from flowcache.cache.store import FlowCache
 
     opened = FlowCache.open(cache)
-    rows, partial, damaged = _by_class(opened)
+    rows, partial, damaged, unknown = _by_class(opened)
     if as_json:
         print_json(
-            {"recipe": str(opened.recipe), "classes": rows, "partial": partial, "damaged": damaged}
+            {
+                "recipe": str(opened.recipe),
+                "classes": rows,
+                "partial": partial,
+                "damaged": damaged,
+                "complete_unknown": unknown,
+            }
         )
     else:
         notes.print(f"{cache}: {opened.recipe}")
@@ -53,14 +59,20 @@ def info(cache: Path, as_json: bool) -> None:
             )
         results.print(table)
         notes.print("bytes include the RGB frames")
+        if unknown:
+            notes.print(
+                f"whether the video was complete is unknown for {unknown}: nothing announced its end"
+            )
         print_lines((f"  partial: {line}" for line in partial), results)
         print_lines((f"  damaged: {line}" for line in damaged), results)
     if damaged:
         sys.exit(1)
 
 
-def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str]]:
-    """A row for each class and one for all, and the partial and the damaged entries."""
+def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str], int]:
+    """A row for each class and one for all, the partial and the damaged entries, and how many are of
+    videos of which nothing told whether they were complete.
+    """
     from flowcache.cache.entry import DamagedEntryError
 
     groups: dict[str, list[Any]] = {}
@@ -73,6 +85,11 @@ def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str]]:
         groups.setdefault(identifier.rpartition("/")[0] or ".", []).append((found, size))
         if found.partial:
             partial.append(f"{identifier}: {found.partial}")
+    unknown = sum(
+        one.complete == "unknown" and not one.partial
+        for pairs in groups.values()
+        for one, _ in pairs
+    )
     everything = [pair for pairs in groups.values() for pair in pairs]
     rows = []
     for name, pairs in [*sorted(groups.items()), ("all", everything)]:
@@ -89,7 +106,7 @@ def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str]]:
                 "saturated": sum(one.saturated for one, _ in pairs) / values,
             }
         )
-    return rows, partial, damaged
+    return rows, partial, damaged, unknown
 
 
 @cache.command(epilog=example("twostream cache verify --jobs 4"))

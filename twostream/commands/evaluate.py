@@ -19,9 +19,23 @@ from twostream.runs.training_options import TrainOptions
 @click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))
 @click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
 @CACHE
-@options_of(TrainOptions, "clips", "crops", "jobs")
+@options_of(TrainOptions, "clips", "crops", "jobs", "accelerator")
+@click.option(
+    "--precision",
+    show_default="that of the training",
+    help="The precision of the arithmetic, as bf16-mixed.",
+)
 @JSON
-def evaluate(run: Path, cache: Path, clips: int, crops: int, jobs: int, as_json: bool) -> None:
+def evaluate(
+    run: Path,
+    cache: Path,
+    clips: int,
+    crops: int,
+    jobs: int,
+    accelerator: str,
+    precision: str | None,
+    as_json: bool,
+) -> None:
     """Score a run's videos again.
 
     These are its test and validation videos, with other clips or from another cache.
@@ -38,6 +52,8 @@ def evaluate(run: Path, cache: Path, clips: int, crops: int, jobs: int, as_json:
             clips=clips,
             crops=crops,
             jobs=jobs,
+            accelerator=accelerator,
+            precision=precision,
             say=lambda text: notes.print(text, soft_wrap=True),
             on_clips=bar.progressed,
         )

@@ -34,9 +34,21 @@ from twostream.commands._shared import (
     show_default=True,
     help="Folder for the result.",
 )
+@click.option(
+    "--views",
+    default="",
+    metavar="CLIPSxCROPS",
+    help="Fuse what `evaluate` gave with so many clips and crops, as 25x10.",
+    show_default="the runs' own",
+)
 @JSON
 def fuse(
-    runs: Sequence[Path], weights: Sequence[float], rule: str, run: Path, as_json: bool
+    runs: Sequence[Path],
+    weights: Sequence[float],
+    rule: str,
+    run: Path,
+    views: str,
+    as_json: bool,
 ) -> None:
     """Fuse the scores of two runs or more.
 
@@ -47,7 +59,7 @@ def fuse(
     from twostream.report.tables import accuracies, accuracy_table
 
     runs = runs or RUNS
-    scores = stages.fuse(runs, weights, rule, run)
+    scores = stages.fuse(runs, weights, rule, run, views)
     if as_json:
         print_json({one.name: accuracies(one) for one in scores})
         return

@@ -1,5 +1,6 @@
 """The `twostream` command: its parts, and how errors are told."""
 
+import errno
 from typing import Any
 
 import click
@@ -33,6 +34,24 @@ class _Group(click.Group):
             if ctx.params.get("verbose"):
                 raise
             raise click.ClickException(f"{error}{_flag(self, ctx, error.parameter)}") from error
+        except OSError as error:
+            if ctx.params.get("verbose") or error.filename is None:
+                raise
+            raise click.ClickException(_of_the_system(error)) from error
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system refused, where, and what can be done about it."""
+    remedies = {
+        errno.EACCES: "change who may write or read there, or name another folder",
+        errno.EPERM: "change who may write or read there, or name another folder",
+        errno.EROFS: "name a folder that can be written to",
+        errno.ENOSPC: "make room, or name another folder",
+        errno.EDQUOT: "make room, or name another folder",
+        errno.ENAMETOOLONG: "use a shorter name",
+    }
+    remedy = remedies.get(error.errno or 0, "name another file or folder")
+    return f"{error.filename}: {(error.strerror or 'it cannot be used').lower()}: {remedy}"
 
 
 def _flag(group: click.Group, ctx: click.Context, parameter: str | None) -> str:

@@ -10,7 +10,10 @@ from flowcache.cache.entry import DamagedEntryError
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 
+# `v_Archery_g03_c01`, and `April_09_brush_hair_u_nm_np1_ba_goo_0`: film, class, visible body parts,
+# camera motion, number of people, viewpoint, quality, number.
 _UCF101_GROUP = re.compile(r".*_g\d+(?=_)")
+_HMDB51_FILM = re.compile(r"(?P<film>.+)_[fhlu]_[cn]m_np\d+_(ba|fr|le|ri)_(bad|med|goo)_\d+")
 
 
 class VideoIndexError(UserError):
@@ -58,8 +61,8 @@ def read_index(
     """Index a cache whose first folder level names the classes.
 
     Groups come from `groups_file` (CSV with the columns video and group), else from UCF101's `_gNN_`
-    in the name, else each video is a group of its own. `classes` fixes the order of the classes, and
-    may name some that have no video here.
+    in the name, or the film and the class that HMDB51's names begin with, else each video is a group of
+    its own. `classes` fixes the order of the classes, and may name some that have no video here.
 
     Raises VideoIndexError for a video outside of any class, a class that is not in `classes`, a damaged
     entry, or a groups file that leaves a video out.
@@ -103,22 +106,34 @@ def read_groups(path: Path) -> dict[str, str]:
         # Spreadsheets put a mark in front of the first line, which "-sig" takes away.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            names, rows = set(reader.fieldnames or ()), list(reader)
+            names, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise VideoIndexError(f"{path} cannot be read as UTF-8 text: {error}") from None
-    if not {"video", "group"} <= names:
-        raise VideoIndexError(f"{path} needs a first line `video,group`")
+    if any(names.count(name) != 1 for name in ("video", "group")):
+        raise VideoIndexError(f"{path} needs a first line `video,group`, with each of these once")
     for number, row in enumerate(rows, 2):
         if not row["video"] or not row["group"]:
             raise VideoIndexError(
-                f"{path}, line {number} ({row['video']}): it needs a video and a group"
+                f"{path}, line {number} ({shortened(row['video'] or '')}): it needs a video and a group"
             )
-    return {video_id(row["video"]): row["group"] for row in rows}
+    groups: dict[str, str] = {}
+    for row in rows:
+        identifier = video_id(row["video"])
+        if identifier in groups:
+            raise VideoIndexError(f"{path} names {shortened(identifier)} twice: leave one line out")
+        groups[identifier] = row["group"]
+    return groups
+
+
+def shortened(text: str) -> str:
+    """A text of a file, as a message can quote it."""
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def video_id(path: str) -> str:
-    """`archery/v_01.avi` → `archery/v_01`."""
-    return PurePosixPath(path).with_suffix("").as_posix()
+    """`archery/v_01.avi` → `archery/v_01`; what follows a dot and holds a space is no ending."""
+    pure = PurePosixPath(path)
+    return (pure if " " in pure.suffix or not pure.suffix else pure.with_suffix("")).as_posix()
 
 
 def _group(identifier: str, groups: Mapping[str, str] | None) -> str:
@@ -126,5 +141,7 @@ def _group(identifier: str, groups: Mapping[str, str] | None) -> str:
         if identifier not in groups:
             raise VideoIndexError(f"the groups file has no line for {identifier}: add one")
         return groups[identifier]
+    if match := _HMDB51_FILM.fullmatch(identifier):
+        return match["film"]
     match = _UCF101_GROUP.match(identifier)
     return match[0] if match else identifier

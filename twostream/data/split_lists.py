@@ -1,9 +1,15 @@
 """Readers of the split files that public data sets come with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from twostream.data.index import VideoIndex, VideoIndexError, video_id
+from twostream.data.index import VideoIndex, VideoIndexError, shortened, video_id
+
+Say = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def read_class_list(path: Path) -> list[str]:
@@ -12,22 +18,28 @@ def read_class_list(path: Path) -> list[str]:
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or row[0] != str(number):
             raise VideoIndexError(f"{path}, line {number}: expected `{number} ClassName`")
-    return [row[1] for row in rows]
+    names = [row[1] for row in rows]
+    if twice := _first_repeated(names):
+        raise VideoIndexError(f"{path} names the class {shortened(twice)} twice")
+    return names
 
 
-def read_list(path: Path, index: VideoIndex, skip_missing: bool = False) -> list[str]:
+def read_list(
+    path: Path, index: VideoIndex, skip_missing: bool = False, say: Say = _silent
+) -> list[str]:
     """UCF101's `trainlist01.txt` and `testlist01.txt`: `Class/video.avi`, or with its number → ids.
 
     Raises VideoIndexError for a video that the index lacks (unless `skip_missing`), one named twice,
-    and a number that is not the class's, counted from 1.
+    and a number that is not the class's, counted from 1. `say` is told what is left out.
     """
     names, numbers = [], []
     for line in _lines(path):
         # A name may hold spaces: only a number after the last one is a label.
         name, _, last = line.rpartition(" ")
-        numbers.append(int(last) if name and last.isdigit() else None)
+        is_number = name and last.isascii() and last.isdigit() and len(last) < 10
+        numbers.append(int(last) if is_number else None)
         names.append(name if numbers[-1] is not None else line)
-    ids = match_ids(names, index, str(path), skip_missing)
+    ids = match_ids(names, index, str(path), skip_missing, say)
     for item, number in zip(
         index.select([i for i in ids if i]),
         [n for i, n in zip(ids, numbers, strict=True) if i],
@@ -43,28 +55,34 @@ def read_list(path: Path, index: VideoIndex, skip_missing: bool = False) -> list
 
 
 def read_hmdb51(
-    folder: Path, split: int, index: VideoIndex, skip_missing: bool = False
+    folder: Path, split: int, index: VideoIndex, skip_missing: bool = False, say: Say = _silent
 ) -> tuple[list[str], list[str]]:
-    """HMDB51's `<class>_test_split<N>.txt`: `name.avi 1` trains, 2 tests, 0 is unused → two id lists."""
-    names: dict[str, list[str]] = {"1": [], "2": []}
+    """HMDB51's `<class>_test_split<N>.txt`: `name.avi 1` trains, 2 tests, 0 is unused → two id lists.
+
+    Raises VideoIndexError as `read_list`, and for a line without one of these numbers.
+    """
+    names: dict[str, list[str]] = {"0": [], "1": [], "2": []}
     ending = f"_test_split{split}.txt"
     files = sorted(folder.glob(f"*{ending}"))
     if not files:
         raise VideoIndexError(f"{folder} holds no file that ends in {ending}", "hmdb51")
     for path in files:
         for line in _lines(path):
-            name, _, part = line.strip().rpartition(" ")
-            if part in names:
-                names[part].append(f"{path.name.removesuffix(ending)}/{name}")
+            name, part = line.rsplit(None, 1) if len(line.split()) > 1 else ("", "")
+            if part not in names:
+                raise VideoIndexError(
+                    f"{path}: expected a name and 0, 1 or 2, not `{shortened(line)}`", "hmdb51"
+                )
+            names[part].append(f"{path.name.removesuffix(ending)}/{name}")
     train, test = (
-        [i for i in match_ids(names[part], index, str(folder), skip_missing) if i]
+        [i for i in match_ids(names[part], index, str(folder), skip_missing, say) if i]
         for part in ("1", "2")
     )
     return train, test
 
 
 def match_ids(
-    names: Sequence[str], index: VideoIndex, where: str, skip_missing: bool
+    names: Sequence[str], index: VideoIndex, where: str, skip_missing: bool, say: Say = _silent
 ) -> list[str | None]:
     """Names as lists write them → ids; None for a missing one that may be skipped.
 
@@ -75,14 +93,16 @@ def match_ids(
     folded = {item.id.casefold(): item.id for item in index.items}
     found = [i if (i := video_id(name)) in exact else folded.get(i.casefold()) for name in names]
     missing = [name for name, i in zip(names, found, strict=True) if i is None]
-    if missing and not skip_missing:
-        raise VideoIndexError(
+    if missing:
+        lacking = (
             f"{where}: {len(missing)} of its {len(names)} videos are not in the cache, the first is "
-            f"{missing[0]}: extract them, or leave them out",
-            "skip_missing",
+            f"{shortened(missing[0])}"
         )
+        if not skip_missing:
+            raise VideoIndexError(f"{lacking}: extract them, or leave them out", "skip_missing")
+        say(f"{lacking}: they are left out")
     if twice := _first_repeated(i for i in found if i):
-        raise VideoIndexError(f"{where} names {twice} twice")
+        raise VideoIndexError(f"{where} names {shortened(twice)} twice")
     return found
 
 
@@ -97,7 +117,8 @@ def _first_repeated(values: Iterable[str]) -> str | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Some editors put a mark in front of the first line, which "-sig" takes away.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise VideoIndexError(f"{path} cannot be read as UTF-8 text: {error}") from None
     return [line.strip() for line in lines if line.strip()]

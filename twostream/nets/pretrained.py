@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from flowcache.errors import UserError
+from twostream.nets.torch_file import load_torch_file
 
 State = Mapping[str, Tensor]
 """The tensors of a network by their names."""
@@ -235,7 +236,7 @@ def read_state(path: str) -> dict[str, Tensor]:
     try:
         if Path(path).suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_torch_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: name a file of weights", "init") from None
     except Exception as error:

@@ -12,18 +12,16 @@ from twostream.scoring.scores import Scores
 
 
 def accuracy_table(streams: Sequence[Scores], title: str) -> Table:
-    """One row for each: top-1, top-5 and mean-class accuracy in percent."""
+    """One row for each: the accuracies in percent."""
+    names = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class"}
+    rows = [(scores.name, accuracies(scores)) for scores in streams]
+    kept = [name for name in names if all(name in row for _, row in rows)]
     table = Table(title=title, title_justify="left")
     table.add_column("stream")
-    for name in ("top-1", "top-5", "mean class"):
-        table.add_column(name, justify="right")
-    for scores in streams:
-        table.add_row(
-            scores.name,
-            f"{100 * scores.top(1):.1f}",
-            f"{100 * scores.top(5):.1f}",
-            f"{100 * scores.mean_class_accuracy():.1f}",
-        )
+    for name in kept:
+        table.add_column(names[name], justify="right")
+    for stream, row in rows:
+        table.add_row(stream, *(f"{100 * row[name]:.1f}" for name in kept))
     return table
 
 
@@ -68,10 +66,14 @@ def write_metrics(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def accuracies(scores: Scores) -> dict[str, float]:
-    """How many videos were scored, and the shares that were right."""
+    """How many videos were scored, and the shares that were right.
+
+    Without the top 5 where there are no more than five classes, since all videos are right then.
+    """
+    top5 = {"top5": scores.top(5)} if len(scores.classes) > 5 else {}
     return {
         "videos": len(scores),
         "top1": scores.top(1),
-        "top5": scores.top(5),
+        **top5,
         "mean_class": scores.mean_class_accuracy(),
     }

@@ -1,12 +1,9 @@
 """A checkpoint rebuilds its own model and names its stream, data recipe and split."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
-
-import torch
 
 from flowcache import plugins
 from flowcache.cache.recipe import Recipe
@@ -17,19 +14,9 @@ from twostream.data.splits import Split
 from twostream.data.streams import STREAMS, Stream
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
+from twostream.runs.checkpoint_file import UNREADABLE, read_checkpoint
 
 _KEY = "twostream"
-# What reading something else as a checkpoint can lead to.
-_UNREADABLE = (
-    OSError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    pickle.UnpicklingError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +24,8 @@ class Spec:
     """All that is needed to build a network and to feed it, beside its weights.
 
     pretraining: the network is what pretrains the model: it returns a loss and no logits.
+    learnt: SHA-256 of the files that had a part in the training or chose the best epoch, also of those
+        that the weights had learnt from with which it began; empty where that is not known.
     """
 
     stream: str
@@ -47,6 +36,7 @@ class Spec:
     recipe: Recipe
     split: Split
     pretraining: bool = False
+    learnt: tuple[str, ...] = ()
 
     @property
     def values(self) -> Stream:
@@ -95,13 +85,20 @@ class Spec:
             clip=ClipSpec.from_plain(plain["clip"]),
             recipe=Recipe.from_plain(plain["recipe"]),
             split=Split(**{part: tuple(ids) for part, ids in plain["split"].items()}),
-            pretraining=plain.get("pretraining", False),  # absent from older checkpoints
+            # Absent from older checkpoints.
+            pretraining=plain.get("pretraining", False),
+            learnt=tuple(plain.get("learnt", ())),
         )
 
 
 def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
     """Put the spec into a checkpoint that is about to be written."""
     checkpoint[_KEY] = spec.to_plain()
+
+
+def spec_in(checkpoint: Mapping[str, Any]) -> Spec:
+    """The spec that `add_spec` put in; one of `UNREADABLE` where it has none."""
+    return Spec.from_plain(checkpoint[_KEY])
 
 
 def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
@@ -111,8 +108,8 @@ def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
     Nothing in the file is executed. UserError where it is missing or no checkpoint of ours.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        spec = Spec.from_plain(content[_KEY])
+        content = read_checkpoint(path)
+        spec = spec_in(content)
         model = spec.build(network)
         prefix = "model."
         state = content["state_dict"].items()
@@ -121,7 +118,7 @@ def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
         raise UserError(f"{path} does not exist: train that stream first", "run") from None
     except UserError as error:
         raise UserError(f"{path}: {error}", error.parameter) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no checkpoint of twostream: {reason}") from None
     if spec.pretraining:
@@ -129,16 +126,9 @@ def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
     return model.eval(), spec
 
 
-def learnt_from(path: Path) -> set[str]:
-    """The videos that weights were trained on or chosen by; none where they are no checkpoint of ours."""
+def spec_of_weights(path: Path) -> Spec | None:
+    """What a file of weights says of itself; None where it is no checkpoint of ours."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        split = Spec.from_plain(content[_KEY]).split
-    except (*_UNREADABLE, UserError):
-        return set()
-    return {*split.train, *split.validation}
-
-
-def first_epoch_after(path: Path) -> int:
-    """The epoch with which a run goes on from its last checkpoint."""
-    return int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1
+        return spec_in(read_checkpoint(path))
+    except (*UNREADABLE, UserError):
+        return None

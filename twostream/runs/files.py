@@ -6,8 +6,8 @@ RECORD = "run.json"
 SPLIT = "split.csv"
 """Which videos train, choose the best epoch, and test."""
 
-BEST, LAST = "best.ckpt", "last.ckpt"
-"""The checkpoint of the best epoch, and that of the last, from which a run is resumed."""
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+"""The weights of the best epoch, the checkpoint from which a run is resumed, and the one before it."""
 
 EPOCHS = "metrics.csv"
 """A row for each epoch."""
@@ -24,5 +24,14 @@ PREDICTIONS = "predictions.csv"
 CONFUSION_TABLE, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 """The confusion matrix of a fusion."""
 
-OF_A_RUN = (BEST, LAST, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
+OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
 """What a new run in the same folder takes away of an earlier one."""
+
+
+def of_views(name: str, views: str) -> str:
+    """`scores.npz` → `scores-3x10.npz`: what belongs to other clips and crops than the run's own.
+
+    views: "CLIPSxCROPS"; empty for the run's own.
+    """
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}-{views}.{ending}" if views else name

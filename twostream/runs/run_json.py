@@ -6,25 +6,32 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.runs.files import LAST, OF_A_RUN, RECORD
-from twostream.runs.training_options import Options, RunOptions
+from twostream.runs.training_options import Options, RunOptions, TrainerOptions
 
 
-def start_run(folder: Path, options: RunOptions, overwrite: bool) -> None:
-    """Claim a run's folder and record its options and versions. UserError where it is taken."""
-    if not is_first_process():
-        return
+def refuse_taken(folder: Path, overwrite: bool) -> None:
+    """UserError where a folder holds a trained network that is not to be replaced."""
     if (folder / LAST).exists() and not overwrite:
         raise UserError(
             f"{folder} holds a trained network: resume it, overwrite it, or name another folder",
             "overwrite",
         )
+
+
+def start_run(folder: Path, options: RunOptions, **more: Any) -> None:
+    """Take away what an earlier run left in a folder, and record options, versions and what is given.
+
+    more: what JSON can hold, by name.
+    """
     for name in OF_A_RUN:
         (folder / name).unlink(missing_ok=True)
-    write_json(folder / RECORD, {"options": asdict(options), "versions": versions()})
+    record = {"options": asdict(options), "versions": versions(), **more}
+    write_json(folder / RECORD, record)
 
 
 def recorded(kind: type[Options], folder: Path) -> Options:
@@ -34,8 +41,17 @@ def recorded(kind: type[Options], folder: Path) -> Options:
         return kind.from_plain(record["options"])
     except FileNotFoundError:
         raise UserError(f"{folder} holds no run to resume", "resume") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / RECORD} cannot be read: {error}") from None
+
+
+def precision_of(folder: Path) -> str:
+    """The precision with which a run was trained, the usual one where there is no record of it."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return str(record["options"]["trainer"]["precision"])
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        return TrainerOptions.precision
 
 
 def write_json(path: Path, content: object) -> None:
@@ -45,8 +61,14 @@ def write_json(path: Path, content: object) -> None:
 
 
 def is_first_process() -> bool:
-    """In a distributed run the trainer starts this program once more for each further device."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    """Whether this is the one process of a distributed run that writes files and says what it does."""
+    from lightning.fabric.utilities.rank_zero import (
+        rank_zero_only,  # knows torchrun, SLURM and others
+    )
+
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    # Lightning's own processes know their number on their machine alone, until the training begins.
+    return rank == 0 and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def versions() -> dict[str, str]:

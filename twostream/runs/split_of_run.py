@@ -1,6 +1,6 @@
 """From what a run was told to its index of videos and its split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowcache.cache.store import FlowCache
@@ -10,20 +10,25 @@ from twostream.data.splits import Split, make_split
 from twostream.runs.training_options import SplitOptions
 
 
-def split_cache(cache: FlowCache, options: SplitOptions, seed: int) -> tuple[VideoIndex, Split]:
-    """Index a cache and divide its videos. Raises VideoIndexError where they cannot be divided so."""
+def split_cache(
+    cache: FlowCache, options: SplitOptions, seed: int, say: Callable[[str], None] = lambda _: None
+) -> tuple[VideoIndex, Split]:
+    """Index a cache and divide its videos. Raises VideoIndexError where they cannot be divided so.
+
+    say: is told which listed videos are left out.
+    """
     classes = read_class_list(Path(options.class_list)) if options.class_list else None
     index = read_index(cache, Path(options.groups) if options.groups else None, classes)
     train: Sequence[str] | None = None
     test: Sequence[str] | None = None
     if options.hmdb51:
         train, test = read_hmdb51(
-            Path(options.hmdb51), options.split_number, index, options.skip_missing
+            Path(options.hmdb51), options.split_number, index, options.skip_missing, say
         )
     if options.train_list:
-        train = read_list(Path(options.train_list), index, options.skip_missing)
+        train = read_list(Path(options.train_list), index, options.skip_missing, say)
     if options.test_list:
-        test = read_list(Path(options.test_list), index, options.skip_missing)
+        test = read_list(Path(options.test_list), index, options.skip_missing, say)
     split = make_split(
         index,
         seed=seed,

@@ -206,7 +206,7 @@ class TrainerOptions:
 
     def __post_init__(self) -> None:
         """A number of devices may come as text. Raises UserError for a value outside its limits."""
-        if str(self.devices).lstrip("-").isdigit():
+        if str(self.devices).lstrip("-").isdecimal():
             object.__setattr__(self, "devices", int(self.devices))
         check(self)
 
@@ -224,7 +224,9 @@ class RunOptions:
     clip: ClipSpec = field(default_factory=ClipSpec)
     split: SplitOptions = field(default_factory=SplitOptions)
     jobs: int = option(2, help="Processes that load clips; 0: none but this one.", at_least=0)
-    seed: int = option(0, help="The seed of all that is drawn at random.", at_least=0)
+    seed: int = option(
+        0, help="The seed of all that is drawn at random.", at_least=0, at_most=2**32 - 1
+    )
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:

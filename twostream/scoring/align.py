@@ -12,11 +12,15 @@ def align(many: Sequence[Scores]) -> list[Scores]:
     """The same videos in the same order, that of the first.
 
     ScoresError, naming the first differences, unless all have the same videos, labels, classes and
-    training videos.
+    training videos, and are averages of as many clips and crops.
     """
     first = many[0]
     for other in many[1:]:
         pair = f"{first.name} and {other.name}"
+        views = [(one.clips, one.crops) for one in (first, other)]
+        if all(clips for clips, _ in views) and views[0] != views[1]:
+            told = " and ".join("{} clips × {} crops".format(*view) for view in views)
+            raise ScoresError(f"{pair} average {told}: evaluate both alike, and fuse those scores")
         if first.classes != other.classes:
             raise ScoresError(
                 f"{pair} have different classes: {_differences(first.classes, other.classes)}"

@@ -23,18 +23,22 @@ def average_logits(
     videos: int,
     device: torch.device,
     on_batch: Callable[[int], None] = lambda _: None,
+    precision: str = "32-true",
 ) -> Float32:
     """The mean of the logits of all clips and crops of each video: (videos, K).
 
     `batches` hold `clip`, `mean`, `gain` and `video`, the number of the video of each clip.
-    `on_batch` is given the number of clips after each batch. ValueError for a video without a clip.
+    `on_batch` is given the number of clips after each batch. `precision` is Lightning's word.
+    ValueError for a video without a clip.
     """
+    half = torch.bfloat16 if "bf16" in precision else torch.float16
     model = model.to(device).eval()
     total: torch.Tensor | None = None
     count = torch.zeros(videos)
     for batch in batches:
         inputs = (part.to(device, non_blocking=True) for part in batch[:3])  # type: ignore[index]
-        logits = model(*inputs).float().cpu()
+        with torch.autocast(device.type, half, enabled="16" in precision):
+            logits = model(*inputs).float().cpu()
         if total is None:
             total = torch.zeros(videos, logits.shape[1], dtype=torch.float64)
         total.index_add_(0, batch.video, logits.double())  # type: ignore[attr-defined]
@@ -56,26 +60,50 @@ def score(
     batch_size: int,
     workers: int,
     trained_on: Sequence[str] = (),
+    accelerator: str = "auto",
+    precision: str = "32-true",
     on_clips: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """Logits of evenly spaced clips, averaged over each video.
 
-    trained_on: the videos that had a part in the training, which the scores name. on_clips: is given the
-        number of clips (times crops) after each batch.
+    trained_on: the videos that had a part in the training, which the scores name. accelerator, precision:
+        as Lightning names them; see `device_of`. on_clips: is given the number of clips (times crops)
+        after each batch.
     """
+    device = device_of(accelerator)
     dataset = TestClips(cache, items, spec.values, spec.clip, clips, crops)
     loader = make_loader(dataset, max(1, batch_size // crops), workers)
     # The cache at hand may have another quantiser than the one trained on.
     model.set_scale(spec.values.scale(cache.recipe))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Scores(
         name=spec.stream,
         ids=tuple(item.id for item in items),
-        logits=average_logits(model, loader, len(items), device, on_clips),
+        logits=average_logits(model, loader, len(items), device, on_clips, precision),
         labels=np.array([item.label for item in items], np.int64),
         classes=spec.classes,
         trained_on=tuple(sorted(trained_on)),
+        clips=clips,
+        crops=crops,
     )
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that one of Lightning's words means: auto, gpu, cuda, mps or cpu.
+
+    UserError for another word, and where this machine has no such device.
+    """
+    here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    kinds = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(
+        accelerator, (accelerator,)
+    )
+    for kind in kinds:
+        if here.get(kind):
+            return torch.device(kind)
+    raise UserError(f"there is no {accelerator} here: use auto or cpu", "accelerator")
 
 
 def items_of_split(cache: FlowCache, spec: Spec, *parts: str) -> list[tuple[Item, ...]]:

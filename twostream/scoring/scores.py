@@ -1,8 +1,9 @@
 """What a network says of each video, and how right it is."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -11,6 +12,20 @@ import numpy.typing as npt
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from flowcache.types import Float32
+
+_UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,  # NumPy reads a header as a Python literal
+    BadZipFile,
+    zlib.error,
+)
 
 
 class ScoresError(UserError):
@@ -25,6 +40,8 @@ class Scores:
     ids: (N) video ids, each once. labels: int64 (N,), −1 where there is none.
     logits: float32 (N, K); never probabilities, so that a softmax is applied once, by whoever wants it.
     classes: (K) names. trained_on: ids that training saw, the validation part included.
+    clips, crops: of how many clips of each video, and crops of each clip, the logits are averages; 0
+        where that is not known.
     """
 
     name: str
@@ -33,6 +50,8 @@ class Scores:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     trained_on: tuple[str, ...]
+    clips: int = 0
+    crops: int = 0
 
     def __post_init__(self) -> None:
         n, k = len(self.ids), len(self.classes)
@@ -91,6 +110,7 @@ class Scores:
                 labels=self.labels,
                 classes=np.array(self.classes, np.str_),
                 trained_on=np.array(self.trained_on, np.str_),
+                views=np.array([self.clips, self.crops]),
             )
 
     @classmethod
@@ -98,17 +118,34 @@ class Scores:
         """From `save`'s file; ScoresError where it is missing or something else."""
         try:
             with np.load(path, allow_pickle=False) as file:
+                clips, crops = file["views"].tolist() if "views" in file else (0, 0)
                 return cls(
                     name=str(file["name"]),
-                    ids=tuple(file["ids"].tolist()),
-                    logits=file["logits"],
-                    labels=file["labels"],
-                    classes=tuple(file["classes"].tolist()),
-                    trained_on=tuple(file["trained_on"].tolist()),
+                    ids=_texts(file["ids"]),
+                    logits=_numbers(file["logits"], np.float32),
+                    labels=_numbers(file["labels"], np.int64),
+                    classes=_texts(file["classes"]),
+                    trained_on=_texts(file["trained_on"]),
+                    clips=int(clips),
+                    crops=int(crops),
                 )
         except FileNotFoundError:
             raise ScoresError(
                 f"{path} does not exist: train and evaluate that stream first"
             ) from None
-        except (OSError, LookupError, TypeError, ValueError, EOFError, BadZipFile) as error:
-            raise ScoresError(f"{path} is no scores file: {error}") from None
+        except ScoresError as error:
+            raise ScoresError(f"{path}: {error}") from None
+        except _UNREADABLE as error:
+            raise ScoresError(f"{path} is no scores file: {str(error)[:200]}") from None
+
+
+def _texts(values: npt.NDArray[Any]) -> tuple[str, ...]:
+    if values.dtype.kind != "U" or values.ndim != 1:
+        raise TypeError(f"an array of {values.dtype} {values.shape} where texts should be")
+    return tuple(values.tolist())
+
+
+def _numbers(values: npt.NDArray[Any], kind: type[np.number]) -> npt.NDArray[Any]:
+    if values.dtype != kind:
+        raise TypeError(f"an array of {values.dtype} where {np.dtype(kind)} should be")
+    return values

@@ -2,9 +2,12 @@
 
 import csv
 import logging
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from flowcache.atomic import write_csv
 from flowcache.errors import UserError
 from twostream.runs.files import BEST, EPOCHS, LAST
 from twostream.runs.training_options import TrainerOptions
+from twostream.training.checkpoint_io import CheckpointFiles
 from twostream.training.module import Training
 
 Row = Mapping[str, float]
@@ -37,7 +41,8 @@ def fit(
     keep: str = "best",
     patience: int | None = None,
     validated: bool,
-    resume: bool,
+    resume_from: Path | None,
+    before_first_checkpoint: Callable[[], None] | None = None,
     on_epoch: Callable[[Row], None] = lambda _: None,
     progress_bar: bool = False,
     options: TrainerOptions,
@@ -51,7 +56,8 @@ def fit(
     keep: "best", or "last" for the last epoch to count as the best.
     ema: decay of the moving average of the weights that is validated and kept; 0 is none.
     patience: epochs without a lower validation loss after which the training stops.
-    resume: go on from `last.ckpt`, to the result of an undisturbed run.
+    resume_from: a checkpoint to go on from, to the result of an undisturbed run.
+    before_first_checkpoint: is called once, in the process that writes files.
     options: on what it is computed.
     """
     shared: dict[str, Any] = {
@@ -60,7 +66,9 @@ def fit(
         "save_on_train_epoch_end": True,
     }
     monitor = "val_loss" if validated and keep == "best" else None
+    first = [_Before(before_first_checkpoint)] if before_first_checkpoint else []
     callbacks: list[Callback] = [
+        *first,
         _Best(filename=Path(BEST).stem, monitor=monitor, **shared),
         _Last(filename=Path(LAST).stem, **shared),
         _Metrics(folder / EPOCHS, on_epoch),
@@ -70,7 +78,7 @@ def fit(
     if patience and validated:
         callbacks.append(_Patience("val_loss", patience=patience))
     if progress_bar:
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(_ProgressBar(leave=False))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Advice on loaders and logging intervals; how many workers there are is the user's choice.
@@ -88,6 +96,7 @@ def fit(
             max_epochs=epochs,
             callbacks=callbacks,
             logger=False,
+            plugins=[CheckpointFiles()],
             enable_progress_bar=progress_bar,
             enable_model_summary=False,
             use_distributed_sampler=False,  # the sampler knows its rank
@@ -101,10 +110,25 @@ def fit(
             gradient_clip_val=options.gradient_clip or None,
             accumulate_grad_batches=options.accumulate,
         )
-        trainer.fit(
-            training, data, ckpt_path=str(folder / LAST) if resume else None, weights_only=True
-        )
+        start = None if resume_from is None else str(resume_from)
+        with _interrupts_pass():
+            trainer.fit(training, data, ckpt_path=start, weights_only=True)
     return trainer
+
+
+@contextmanager
+def _interrupts_pass() -> Iterator[None]:
+    """Lightning makes of Ctrl-C the end of the program, and is deaf to it from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _trainer(**options: Any) -> lightning.Trainer:
@@ -139,6 +163,27 @@ class _Last(_Best):
     """The last epoch; a class of its own, because Lightning tells callbacks' states by class."""
 
 
+class _Before(Callback):
+    """Does something once before the first checkpoint: Lightning calls what writes these last of all."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
+        if self._act and trainer.is_global_zero:
+            self._act()
+        self._act = None
+
+
+class _ProgressBar(RichProgressBar):
+    """Counts epochs from 1, as everything else here does."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(
+            len(self.validation_description)
+        )
+
+
 class _Patience(EarlyStopping):
     """Stops a run that is resumed after it had stopped: Lightning's own would train on."""
 
@@ -157,9 +202,14 @@ class _Metrics(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, _: Any) -> None:
         if trainer.current_epoch > 0 and self._path.exists():
-            with self._path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self._rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+            try:
+                with self._path.open(newline="", encoding="utf-8") as file:
+                    rows = list(csv.DictReader(file, strict=True))
+                self._rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+            except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+                raise UserError(
+                    f"{self._path} cannot be read ({error}): delete it, then resume the run"
+                ) from None
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self._start = time.monotonic()

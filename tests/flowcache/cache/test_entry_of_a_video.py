@@ -33,6 +33,27 @@ def by_hand(path, step):
     return frames, np.moveaxis(np.stack(flow), 3, 1)
 
 
+@pytest.mark.parametrize(
+    ("how", "complete"), [(made.MPEG4_AVI, "yes"), (made.H264_TS, "unknown")], ids=str
+)
+def test_an_entry_knows_whether_its_video_announced_its_end(
+    tmp_path, videos, recipe, how, complete
+):
+    job = Job(videos(how), "v", tmp_path / "v.h5")
+    assert extract_video(job, recipe()).complete == complete
+    with Entry(job.entry) as entry:
+        assert entry.info.complete == complete
+
+
+def test_what_is_partial_is_not_complete(tmp_path, videos, recipe):
+    raw, ends = videos(made.MJPEG_AVI).read_bytes(), made.packet_ends(videos(made.MJPEG_AVI))
+    (tmp_path / "v.avi").write_bytes(raw[: ends[9] - 60] + bytes(60) + raw[ends[9] :])
+    job = Job(tmp_path / "v.avi", "v", tmp_path / "v.h5")
+    info = extract_video(job, recipe(), keep_partial=True)
+    assert info.partial
+    assert info.complete == "unknown"
+
+
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_each_field_is_the_flow_from_its_frame_to_that_a_step_later(tmp_path, video, recipe, step):
     made_by = recipe(frame_step=step)

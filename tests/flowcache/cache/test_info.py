@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ def info(recipe):
         times_from="container",
         saturated=61 * 45,
         partial="it broke at frame 9",
+        complete="yes",
     )
 
 
@@ -29,6 +31,12 @@ def test_an_info_survives_json(info):
     again = EntryInfo.from_json(info.to_json())
     assert again == info
     assert again.to_json() == info.to_json()
+
+
+def test_an_info_from_before_does_not_know_whether_its_video_was_complete(info):
+    values = json.loads(info.to_json())
+    del values["complete"]
+    assert EntryInfo.from_json(json.dumps(values)) == replace(info, complete="unknown")
 
 
 def test_the_saturated_share_is_of_all_components(info):

@@ -1,5 +1,4 @@
 import itertools
-import struct
 
 import av
 import cv2
@@ -76,25 +75,13 @@ def test_a_container_that_promises_too_many_frames_is_still_whole(data):
 # Rotation
 
 
-def turn_mp4(path, quarter_turns_clockwise):
-    """Write a turn into the track header's matrix (ISO/IEC 14496-12, 8.3.2) by hand."""
-    a, b = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter_turns_clockwise]
-    one = 1 << 16
-    matrix = struct.pack(">9i", a * one, b * one, 0, -b * one, a * one, 0, 0, 0, 1 << 30)
-    raw = bytearray(path.read_bytes())
-    start = raw.index(b"tkhd") + 4 + 40
-    assert raw[start : start + 36] == struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
-    raw[start : start + 36] = matrix
-    path.write_bytes(raw)
-
-
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("resize", [made.FULL, Resize(24), Resize(exact=(50, 30))], ids=str)
 def test_rotated_videos_come_out_upright(tmp_path, turns, resize):
     frames = made.numbered_frames(4, 48, 72)
     path = made.write_video(tmp_path / "v.mp4", frames, made.H264_MP4)
     plain = made.decode_plainly(path)
-    turn_mp4(path, turns)
+    made.turn_mp4(path, turns)
     rgb, _, _ = made.decode(path, resize)
     width, height = resize.of(*[(72, 48), (48, 72)][turns % 2])
     for frame, stored in zip(rgb, plain, strict=True):
@@ -173,8 +160,11 @@ def test_clips_whose_stamps_run_back_have_their_frames_in_order(data, name):
 # Other oddities
 
 
+WITHOUT_CHECKSUMS = made.Format(".mkv", "libx264", container_options={"write_crc32": "0"})
+
+
 @pytest.mark.parametrize(
-    "how", [made.MPEG4_AVI, made.H264_MP4, made.H264_MKV, made.MPEG4_MOV], ids=str
+    "how", [made.MPEG4_AVI, made.H264_MP4, WITHOUT_CHECKSUMS, made.MPEG4_MOV], ids=str
 )
 def test_a_title_that_is_no_text_is_no_reason_to_refuse_the_pictures(tmp_path, how):
     frames = made.numbered_frames(5)

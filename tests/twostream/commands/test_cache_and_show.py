@@ -44,6 +44,16 @@ def test_what_a_cache_holds_as_json_is_what_lies_there(work):
         size = sum(path.stat().st_size for path in files)
         assert rows[name]["bytes_a_field"] == pytest.approx(size / fields)
     assert read["damaged"] == read["partial"] == []
+    assert read["complete_unknown"] == 0  # an AVI announces its end
+
+
+def test_how_many_videos_may_have_been_longer_is_told(new_cache, add, tmp_path):
+    cache = new_cache(tmp_path / "cache")
+    for identifier, partial in (("a/one", ""), ("a/two", ""), ("b/three", "it broke")):
+        add(cache, identifier, partial=partial)
+    result = json.loads(succeed(f"cache info --json --cache {cache.root}"))
+    assert result["complete_unknown"] == 2
+    assert "unknown for 2" in run(f"cache info --cache {cache.root}").output
 
 
 def test_damage_as_json_is_by_entry_and_the_status_is_1(copy):

@@ -3,8 +3,12 @@ import json
 
 import pytest
 import torch
-from called_commands import run, sentence, succeed
+from called_commands import sentence, succeed
 from made_videos import MJPEG_AVI, moving_scene, write_video
+
+from twostream.option_fields import from_flat
+from twostream.runs.run_json import start_run
+from twostream.runs.training_options import PretrainOptions
 
 SMALL = (
     "--stream temporal --model videomae --option patch=8 --option width=12 --option depth=1 "
@@ -83,11 +87,9 @@ def test_it_is_replaced_only_on_demand_and_resumed_with_its_own_options(work):
     assert "another command" in said
 
 
-def test_its_record_names_what_was_told_and_nothing_of_a_training(work, tmp_path):
-    (tmp_path / "list.txt").write_text("still/nowhere.avi\n")
-    words = f"--run {tmp_path / 'r'} --test-list {tmp_path / 'list.txt'}"
-    assert run(f"pretrain --stream spatial {words}").exit_code == 1
-    record = json.loads((tmp_path / "r" / "run.json").read_text())["options"]
+def test_its_record_names_what_was_told_and_nothing_of_a_training(tmp_path):
+    start_run(tmp_path, from_flat(PretrainOptions, {"stream": "spatial"}))
+    record = json.loads((tmp_path / "run.json").read_text())["options"]
     assert record["model"] == "videomae"
     assert {"init", "label_smoothing", "clips", "crops"}.isdisjoint(record)
 

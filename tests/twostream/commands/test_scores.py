@@ -28,8 +28,8 @@ def test_an_evaluation_with_the_same_clips_repeats_the_scores(copy):
 
 
 def test_an_evaluation_as_json_is_what_the_run_then_records(copy):
-    read = json.loads(succeed("evaluate --run runs/temporal --clips 3 --jobs 0 --json"))
-    metrics = json.loads((copy / "runs" / "temporal" / "metrics.json").read_text())
+    read = json.loads(succeed("-q evaluate --run runs/temporal --clips 3 --jobs 0 --json"))
+    metrics = json.loads((copy / "runs" / "temporal" / "metrics-3x1.json").read_text())
     assert metrics["test"] == read
     assert (metrics["clips"], metrics["crops"]) == (3, 1)
     (scores,) = scores_of(copy, "temporal")

@@ -1,8 +1,12 @@
+import errno
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from called_commands import SMALL, installed, run, sentence
+
+from twostream import stages
 
 VIDEO = "videos/still/v_still_g01_c01.avi"
 EXTRACT = "extract-flow videos --cache c2"
@@ -180,3 +184,35 @@ def test_where_an_error_arose_is_shown_on_demand_alone(tmp_path):
 def test_nothing_is_written_by_a_fusion_that_is_refused(words, work, tmp_path):
     sentence(f"{words} --run {tmp_path / 'f'}")
     assert not Path(tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(("epochs", "words"), [(0, "give the same command again"), (2, "--resume")])
+def test_an_interrupted_training_says_how_to_go_on(epochs, words, work, tmp_path, monkeypatch):
+    def interrupted(*_, listener, **__):
+        for epoch in range(epochs):
+            listener.on_epoch({"epoch": epoch + 1}, 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "train", interrupted)
+    result = run(f"{TINY} --run {tmp_path / 'r'}")
+    assert result.exit_code == 130
+    assert words in result.output
+    assert "Traceback" not in result.output
+    if epochs:
+        assert "after epoch 2" in result.output
+        assert f"twostream train --stream spatial --run {tmp_path / 'r'} --resume" in result.output
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_what_the_system_refuses_is_one_sentence(number, work, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number), str(tmp_path / "r"))
+
+    monkeypatch.setattr(stages, "train", refused)
+    told = sentence(f"{TINY} --run {tmp_path / 'r'}")
+    assert os.strerror(number).lower() in told
+    assert str(tmp_path / "r") in told
+
+
+def test_a_seed_that_no_generator_takes_is_refused(work):
+    assert "--seed" in sentence(f"{TINY} --seed 1099511627776")

@@ -170,7 +170,54 @@ def test_select_gives_items_in_the_asked_order(tmp_path, new_cache, add):
 
 @pytest.mark.parametrize(
     ("path", "identifier"),
-    [("run/a.avi", "run/a"), ("run/a.b.mp4", "run/a.b"), ("run/with space.mov", "run/with space")],
+    [
+        ("run/a.avi", "run/a"),
+        ("run/a.b.mp4", "run/a.b"),
+        ("run/with space.mov", "run/with space"),
+        ("run/a.avi ²", "run/a.avi ²"),
+        ("run/mr. smith", "run/mr. smith"),
+        ("/", "/"),
+        (".", "."),
+        ("..", ".."),
+    ],
 )
 def test_an_id_is_the_path_without_its_ending(path, identifier):
     assert video_id(path) == identifier
+
+
+def test_groups_come_from_hmdb51s_names_by_film_and_class(tmp_path, new_cache, add):
+    cache = new_cache(tmp_path)
+    films = {
+        "brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0": "brush_hair/April_09_brush_hair",
+        "brush_hair/April_09_brush_hair_u_nm_np1_fr_med_12": "brush_hair/April_09_brush_hair",
+        "brush_hair/May_brush_hair_f_cm_np2_le_bad_1": "brush_hair/May_brush_hair",
+        "wave/April_09_wave_h_cm_np1_ri_med_0": "wave/April_09_wave",
+        "wave/no_name_of_hmdb51_np1_ba": "wave/no_name_of_hmdb51_np1_ba",
+    }
+    for name in films:
+        add(cache, name)
+    assert {item.id: item.group for item in read_index(cache).items} == films
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("video,group\nrun/a.avi,x\nrun/a.avi,y\n", "run/a twice"),
+        ("video,group\nrun/a.avi,x\nrun/a.mp4,x\n", "run/a twice"),
+        ("video,group,group\nrun/a.avi,x,y\n", "each of these once"),
+        ("video,video,group\nrun/a.avi,run/b.avi,x\n", "each of these once"),
+    ],
+)
+def test_a_groups_file_that_says_two_things_of_a_video_is_refused(tmp_path, text, what):
+    path = tmp_path / "groups.csv"
+    path.write_text(text)
+    with pytest.raises(VideoIndexError, match=what):
+        read_groups(path)
+
+
+def test_a_line_of_megabytes_is_not_repeated_whole(tmp_path):
+    path = tmp_path / "groups.csv"
+    path.write_text("video,group\n" + "x" * 100_000 + ",\n")
+    with pytest.raises(VideoIndexError) as caught:
+        read_groups(path)
+    assert len(str(caught.value)) < 500

@@ -188,3 +188,48 @@ def test_ucf101s_real_videos_match_lists_in_its_own_form(data, tmp_path):
     ids = read_list(write(tmp_path / "list.txt", *lines), index)
     assert len(ids) == len(videos)
     assert all(a != b for a, b in pairwise(ids))
+
+
+def test_a_mark_in_front_of_the_first_line_is_no_part_of_its_name(tmp_path):
+    index = index_of("run/a", "run/b")
+    path = tmp_path / "list.txt"
+    path.write_text("run/a.avi\n", encoding="utf-8-sig")
+    assert read_list(path, index, skip_missing=True) == ["run/a"]
+
+
+def test_what_is_left_out_of_a_list_is_said(tmp_path):
+    path = write(tmp_path / "list.txt", "run/a.avi", "run/gone.avi", "run/lost.avi")
+    said = []
+    assert read_list(path, index_of("run/a"), True, said.append) == ["run/a"]
+    (line,) = said
+    assert "2 of its 3 videos are not in the cache, the first is run/gone.avi" in line
+    assert "left out" in line
+
+
+ODD = ["run/a.avi ²", "run/a.avi " + "1" * 5000, "/", ".", "..", "x" * 5_000_000]
+
+
+@pytest.mark.parametrize("line", ODD, ids=lambda line: line[:12])
+def test_odd_lines_are_refused_in_a_short_sentence(tmp_path, line):
+    path = write(tmp_path / "list.txt", line)
+    with pytest.raises(VideoIndexError, match="not in the cache") as caught:
+        read_list(path, index_of("run/a"))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_class_that_is_listed_twice_is_refused(tmp_path):
+    path = write(tmp_path / "classInd.txt", "1 run", "2 jump", "3 run")
+    with pytest.raises(VideoIndexError, match="the class run twice"):
+        read_class_list(path)
+
+
+def test_hmdb51s_columns_may_be_parted_by_tabs(tmp_path):
+    write(tmp_path / "clap_test_split1.txt", "a.avi\t2", "b.avi \t 1")
+    assert read_hmdb51(tmp_path, 1, index_of(*HMDB51)) == (["clap/b"], ["clap/a"])
+
+
+@pytest.mark.parametrize("line", ["a.avi", "a.avi 3", "a.avi one", "1"])
+def test_hmdb51s_lines_without_a_part_are_refused(tmp_path, line):
+    write(tmp_path / "clap_test_split1.txt", "b.avi 1", line)
+    with pytest.raises(VideoIndexError, match=r"clap_test_split1.*expected a name and 0, 1 or 2"):
+        read_hmdb51(tmp_path, 1, index_of(*HMDB51))

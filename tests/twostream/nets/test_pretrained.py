@@ -337,6 +337,22 @@ class Trap:
         return Path.write_text, (Path(self.path), "executed")
 
 
+def test_weights_of_which_a_bit_has_changed_are_refused(tmp_path):
+    file = tmp_path / "weights.pt"
+    torch.save({"conv1.weight": torch.ones(64, 64)}, file)
+    whole = file.read_bytes()
+    place = whole.index(torch.ones(4).numpy().tobytes()) + 100
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(WeightsError, match=r"weights\.pt.*checksum"):
+        read_state(str(file))
+
+
+def test_weights_of_before_there_were_archives_are_read(tmp_path):
+    file = tmp_path / "weights.pt"
+    torch.save({"conv1.weight": torch.ones(2)}, file, _use_new_zipfile_serialization=False)
+    assert read_state(str(file))["conv1.weight"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("kind", ["torch", "pickle"])
 def test_a_file_that_would_execute_code_is_refused_and_nothing_runs(tmp_path, kind):
     witness, file = tmp_path / "witness", tmp_path / "weights.pt"

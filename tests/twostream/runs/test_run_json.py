@@ -6,12 +6,14 @@ import torch
 
 from flowcache.errors import UserError
 from twostream.runs.files import BEST
-from twostream.runs.run_json import recorded, start_run
+from twostream.runs.model_recipe import standard
+from twostream.runs.run_json import recorded, refuse_taken, start_run
 from twostream.runs.training_options import SplitOptions, TrainOptions
 
 
 def test_a_run_records_its_options_and_versions(finished_runs, options):
-    assert recorded(TrainOptions, finished_runs / "temporal") == options(schedule={"epochs": 2})
+    told = standard(options(schedule={"epochs": 2}))
+    assert recorded(TrainOptions, finished_runs / "temporal") == told
     versions = json.loads((finished_runs / "temporal" / "run.json").read_text())["versions"]
     assert versions["torch"] in torch.__version__
     assert {"twostream", "python", "lightning", "numpy", "h5py", "av"} <= set(versions)
@@ -28,14 +30,14 @@ def test_all_options_survive_the_record(tmp_path, options):
         crops=10,
         trainer={"devices": 2, "strategy": "ddp", "precision": "bf16-mixed"},
     )
-    start_run(tmp_path, plan, overwrite=False)
+    start_run(tmp_path, plan)
     assert recorded(TrainOptions, tmp_path) == plan
 
 
-def test_a_trained_run_is_not_replaced_without_a_word(finished_runs, options):
+def test_a_trained_run_is_not_replaced_without_a_word(finished_runs):
     before = (finished_runs / "temporal" / BEST).read_bytes()
     with pytest.raises(UserError, match=r"resume it, overwrite it"):
-        start_run(finished_runs / "temporal", options(), overwrite=False)
+        refuse_taken(finished_runs / "temporal", overwrite=False)
     assert (finished_runs / "temporal" / BEST).read_bytes() == before
 
 
@@ -43,14 +45,14 @@ def test_a_replaced_run_leaves_nothing_of_the_one_before(finished_runs, tmp_path
     # Or, where the new run is stopped, its folder would hold the scores of another split.
     folder = tmp_path / "temporal"
     shutil.copytree(finished_runs / "temporal", folder)
-    start_run(folder, options(seed=9), overwrite=True)
+    start_run(folder, options(seed=9))
     assert [path.name for path in folder.iterdir()] == ["run.json"]
     assert recorded(TrainOptions, folder).seed == 9
 
 
 def test_a_run_that_was_stopped_before_its_first_epoch_may_be_started_again(tmp_path, options):
-    start_run(tmp_path, options(), overwrite=False)
-    start_run(tmp_path, options(seed=1), overwrite=False)
+    start_run(tmp_path, options())
+    start_run(tmp_path, options(seed=1))
     assert recorded(TrainOptions, tmp_path).seed == 1
 
 
@@ -69,7 +71,7 @@ def test_a_record_of_something_else_is_refused_by_its_name(tmp_path, text):
 
 
 def test_a_record_of_before_there_were_recipes_means_what_it_meant_then(tmp_path, options):
-    start_run(tmp_path, options(), overwrite=False)
+    start_run(tmp_path, options())
     record = json.loads((tmp_path / "run.json").read_text())
     old = record["options"]
     old["init"] = None

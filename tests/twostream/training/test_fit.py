@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from made_runs import checkpoint, rows_of, same, weights
@@ -13,7 +15,7 @@ from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, LAST
 from twostream.runs.training_options import Schedule, SplitOptions, TrainerOptions
 from twostream.training.data import ClipData
-from twostream.training.fit import fit
+from twostream.training.fit import _ProgressBar, fit
 from twostream.training.module import Classification, Training
 
 
@@ -170,7 +172,7 @@ def test_the_last_batch_is_trained_on_and_weight_decay_spares_what_has_one_dimen
         tmp_path,
         epochs=1,
         validated=True,
-        resume=False,
+        resume_from=None,
         options=TrainerOptions(accelerator="cpu", devices=1),
     )
     assert seen == [4, 4, 3]
@@ -275,7 +277,7 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
             tmp_path / f"{batch_size} {accumulate}",
             epochs=1,
             validated=True,
-            resume=False,
+            resume_from=None,
             options=TrainerOptions(accelerator="cpu", devices=1, accumulate=accumulate),
         )
         return network[1].weight.detach()
@@ -283,3 +285,12 @@ def test_accumulated_gradients_are_those_of_one_batch_of_all(toy, tmp_path, item
     whole, halves, apart = trained(12, 1), trained(6, 2), trained(6, 1)
     torch.testing.assert_close(halves, whole)
     assert (apart - whole).abs().max() > 1e-4
+
+
+def test_the_bar_counts_epochs_from_one():
+    bar = _ProgressBar()
+    bar._trainer = SimpleNamespace(max_epochs=4)
+    assert [bar._get_train_description(n).split() for n in (0, 3)] == [
+        ["epoch", "1/4"],
+        ["epoch", "4/4"],
+    ]

@@ -13,6 +13,7 @@ from twostream.data.clips import ClipReader
 from twostream.nets.layers import ClipSizeError
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, EPOCHS, LAST
+from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import recorded, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import PretrainOptions, SplitOptions, TrainOptions
@@ -42,7 +43,6 @@ def plan(options):
 def pretrained(tmp_path_factory, toy, plan):
     """The folder of a finished pretraining of the temporal stream, three epochs."""
     folder = tmp_path_factory.mktemp("pretrained") / "temporal"
-    start_run(folder, plan(), overwrite=False)
     assert stages.pretrain(toy, folder, plan())
     return folder
 
@@ -52,8 +52,8 @@ def pretrained(tmp_path_factory, toy, plan):
 
 def test_a_pretraining_leaves_checkpoints_metrics_and_its_record_and_no_scores(pretrained, plan):
     names = sorted(path.name for path in pretrained.iterdir())
-    assert names == [BEST, LAST, "metrics.csv", "run.json", "split.csv"]
-    assert recorded(PretrainOptions, pretrained) == plan()
+    assert names == [BEST, LAST, "metrics.csv", "previous.ckpt", "run.json", "split.csv"]
+    assert recorded(PretrainOptions, pretrained) == standard(plan())
     for row in rows_of(pretrained):
         assert set(row) == {"epoch", "learning_rate", "train_loss", "val_loss"}
 
@@ -123,7 +123,7 @@ def test_its_checkpoint_is_no_trained_network(pretrained):
 def test_its_run_is_not_resumed_as_a_training_nor_a_training_as_it(pretrained, tmp_path, plan):
     with pytest.raises(UserError, match=r"run\.json.*another command"):
         recorded(TrainOptions, pretrained)
-    start_run(tmp_path, plan(train=True), overwrite=False)
+    start_run(tmp_path, plan(train=True))
     with pytest.raises(UserError, match=r"run\.json.*another command"):
         recorded(PretrainOptions, tmp_path)
 

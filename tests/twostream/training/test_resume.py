@@ -112,7 +112,7 @@ if __name__ == "__main__":
 def test_a_run_killed_by_the_system_goes_on_to_the_same_result(undisturbed, toy, tmp_path):
     plan, folder, expected = undisturbed
     run_folder = tmp_path / "run"
-    start_run(run_folder, plan, overwrite=False)
+    start_run(run_folder, plan)
     script = tmp_path / "child.py"
     script.write_text(_CHILD)
 

@@ -1,0 +1,73 @@
+"""Damaged checkpoints, scores, lists and records: each is refused in a sentence, or is right."""
+
+import fault_attempts_runs as attempts
+import fault_campaign
+import pytest
+from called_commands import SMALL, succeed
+from fault_campaign import DIED, HUNG, TRACEBACK, WRONG
+from made_mutants import mutant
+from made_scores import scores
+from made_videos import MJPEG_AVI, moving_scene, write_video
+
+from twostream.runs.files import BEST, LAST, RECORD
+
+SHORT = range(12)
+LONG = pytest.param(range(1000, 1300), marks=[pytest.mark.slow, pytest.mark.faults])
+SEEDS = pytest.mark.parametrize("seeds", [SHORT, LONG], ids=["short", "long"])
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """The folder of a run, whose cache lies beside it."""
+    folder = tmp_path_factory.mktemp("faults")
+    for name, speed in (("still", 0.0), ("moving", 3.0)):
+        for n in range(4):
+            frames = moving_scene(7, 24, 32, speed, 0.0, seed=n)
+            write_video(folder / "videos" / name / f"v_g{n + 1:02}_c01.avi", frames, MJPEG_AVI)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        succeed("extract-flow videos/ --algorithm farneback --jobs 1")
+        succeed(f"train --stream temporal {SMALL} --run run")
+    return folder / "run"
+
+
+def campaign(attempt, whole, seeds, *arguments):
+    cases = ((name, (*arguments, damaged)) for name, damaged in (mutant(whole, s) for s in seeds))
+    counts = fault_campaign.run(attempt, cases)
+    print(attempt.__name__, *arguments[-1:], counts)
+    for end in (WRONG, HUNG, TRACEBACK, DIED):
+        assert counts.cases[end] == []
+
+
+@SEEDS
+@pytest.mark.parametrize(
+    ("attempt", "name"), [(attempts.checkpoint, BEST), (attempts.last_checkpoint, LAST)]
+)
+def test_damaged_checkpoints(attempt, name, seeds, finished_run):
+    path = finished_run / name
+    campaign(attempt, path.read_bytes(), seeds, str(path))
+
+
+@SEEDS
+def test_damaged_scores(seeds, tmp_path):
+    scores().save(tmp_path / "scores.npz")
+    whole = (tmp_path / "scores.npz").read_bytes()
+    campaign(attempts.scores, whole, seeds, str(tmp_path / "scores.npz"))
+
+
+@SEEDS
+@pytest.mark.parametrize("kind", attempts.TEXTS)
+def test_damaged_lists(kind, seeds):
+    campaign(attempts.text, attempts.TEXTS[kind].encode(), seeds, kind)
+
+
+@SEEDS
+def test_damaged_records(seeds, finished_run):
+    campaign(attempts.record, (finished_run / RECORD).read_bytes(), seeds)
+
+
+@SEEDS
+def test_damaged_recipes(seeds, finished_run):
+    campaign(
+        attempts.cache_json, (finished_run.parent / "cache" / "cache.json").read_bytes(), seeds
+    )

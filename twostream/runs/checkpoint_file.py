@@ -1,0 +1,59 @@
+"""Checkpoints on disk: written whole or not at all, and read only where no byte has changed."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from flowcache.atomic import atomic_path
+from flowcache.errors import UserError
+from twostream.nets.torch_file import load_torch_file
+
+# What reading something else as a checkpoint can lead to.
+UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    EOFError,
+    BadZipFile,
+    NotImplementedError,
+    pickle.UnpicklingError,
+)
+"""Errors of a file that is damaged, or something else; see `read_checkpoint`."""
+
+
+def write_checkpoint(content: Any, path: Path, previous: Path | None = None) -> None:
+    """Write a checkpoint beside its place and move it there when it is on the disk.
+
+    previous: where the file that it replaces is kept. UserError where the disk takes no more.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+            if previous is not None and path.exists():
+                previous.unlink(missing_ok=True)
+                os.link(path, previous)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UserError(
+            f"{path} cannot be written ({reason}): make room, then resume the run"
+        ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU; nothing in it is executed.
+
+    Raises one of `UNREADABLE` where a byte has changed, and where it is no checkpoint.
+    """
+    content = load_torch_file(path)
+    if not isinstance(content, dict):
+        raise TypeError(f"it holds a {type(content).__name__}")
+    return content
