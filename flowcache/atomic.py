@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and which paths there are below a folder."""
 
 import csv
 import errno
@@ -73,6 +73,33 @@ def _rename_new(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         temporary.replace(path)
+
+
+def paths_below(root: Path) -> Iterator[Path]:
+    """All files and folders below a folder; none where there is no such folder.
+
+    Links are followed, but for those to a folder in which they lie themselves. Raises UserError for a
+    folder that cannot be read.
+    """
+    yield from _paths_below(root, frozenset())
+
+
+def _paths_below(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as listing:
+            found = [(Path(one), one.is_symlink() or one.is_dir()) for one in listing]
+    except FileNotFoundError:  # it never was, or has just been deleted
+        return
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from None
+    for path, may_be_folder in found:
+        yield path
+        if may_be_folder and path.is_dir():
+            yield from _paths_below(path, above | {here})
 
 
 def _fsync(path: Path) -> None:

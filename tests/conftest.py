@@ -43,7 +43,7 @@ def data() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe() -> Callable[..., Any]:
     """Recipes of `farneback` at full size, but for what a test says."""
     from flowcache.cache.recipe import Recipe

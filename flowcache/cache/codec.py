@@ -18,6 +18,7 @@ import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 
+from flowcache.cache.announced import zstd_size
 from flowcache.errors import UserError
 from flowcache.types import Codes, UInt8
 
@@ -30,10 +31,23 @@ class Codec(Protocol):
         """What the data set's attribute `codec` holds; one that is in use never changes its meaning."""
         ...
 
+    @property
+    def filters(self) -> tuple[int, ...]:
+        """HDF5's numbers of the filters that a chunk goes through when it is written, in this order."""
+        ...
+
     def create_dataset(
         self, file: h5py.File, name: str, height: int, width: int, dtype: Any
     ) -> h5py.Dataset:
         """An empty data set that grows by whole fields, one field a chunk, for what `pack` returns."""
+        ...
+
+    def stored_shape(self, height: int, width: int, dtype: npt.DTypeLike) -> tuple[int, ...]:
+        """The shape of one field as `pack` returns it."""
+        ...
+
+    def require_whole(self, chunk: bytes, size: int) -> None:
+        """ValueError, which says what it is, for a chunk (less its checksum) of another size in bytes."""
         ...
 
     def pack(self, codes: Codes) -> UInt8:
@@ -49,6 +63,7 @@ class DigitPlanes:
     """Differences in two directions, and the 2-bit digits of what remains, sorted by place."""
 
     id = "digit-planes-1"
+    filters = (hdf5plugin.Zstd.filter_id, h5py.h5z.FILTER_FLETCHER32)
 
     _PREDICTOR = (
         "Differences, modulo the integers' range. With rows taken in fours, order the values as (row "
@@ -66,7 +81,7 @@ class DigitPlanes:
         self, file: h5py.File, name: str, height: int, width: int, dtype: Any
     ) -> h5py.Dataset:
         """See `Codec`."""
-        shape = _stored_shape(height, width, np.dtype(dtype))
+        shape = self.stored_shape(height, width, dtype)
         dataset = file.create_dataset(
             name,
             (0, *shape),
@@ -76,19 +91,29 @@ class DigitPlanes:
             fletcher32=True,
             **hdf5plugin.Zstd(clevel=6),
         )
-        dataset.attrs["codec"] = self.id
-        dataset.attrs["predictor"] = self._PREDICTOR
-        dataset.attrs["packing"] = self._PACKING
+        # Text of fixed length: what has a variable one lies where HDF5 has no checksum.
+        dataset.attrs["codec"] = np.bytes_(self.id)
+        dataset.attrs["predictor"] = np.bytes_(self._PREDICTOR)
+        dataset.attrs["packing"] = np.bytes_(self._PACKING)
         dataset.attrs["height"] = height
-        dataset.attrs["dtype"] = np.dtype(dtype).name
+        dataset.attrs["dtype"] = np.bytes_(np.dtype(dtype).name)
         return dataset
+
+    def stored_shape(self, height: int, width: int, dtype: npt.DTypeLike) -> tuple[int, ...]:
+        """See `Codec`."""
+        return (4 * np.dtype(dtype).itemsize, 2, -(-height // 4), width)
+
+    def require_whole(self, chunk: bytes, size: int) -> None:
+        """See `Codec`. HDF5 reads past the end of a smaller one, and a larger one takes memory."""
+        if zstd_size(chunk) != size:
+            raise ValueError(f"one of {zstd_size(chunk)} bytes, not of {size}")
 
     def pack(self, codes: Codes) -> UInt8:
         """See `Codec`: uint8 (T, digits, 2, ⌈H / 4⌉, W). Needs Numba."""
         from flowcache.cache.codec_kernels import pack_fields
 
         values = np.ascontiguousarray(codes).view(_unsigned(codes.dtype))
-        shape = (len(codes), *_stored_shape(codes.shape[2], codes.shape[3], codes.dtype))
+        shape = (len(codes), *self.stored_shape(codes.shape[2], codes.shape[3], codes.dtype))
         size = math.prod(shape[2:])  # of one digit of one field
         words = np.empty((len(codes), codes.itemsize, 4, -(-size // 8)), np.uint64)
         numbers = np.empty(words.shape[1:], np.uint64)
@@ -100,7 +125,7 @@ class DigitPlanes:
     def unpack(self, stored: UInt8, height: int, dtype: npt.DTypeLike) -> Codes:
         """See `Codec`. Without Numba it takes some fifty times as long."""
         dtype, shape = np.dtype(dtype), stored.shape
-        if len(shape) != 5 or shape[1:] != _stored_shape(height, shape[-1], dtype):
+        if len(shape) != 5 or shape[1:] != self.stored_shape(height, shape[-1], dtype):
             raise ValueError(f"{shape} cannot hold {dtype} fields of {height} rows")
         unpack_fields = _compiled_unpack_fields()
         if unpack_fields is None:
@@ -126,18 +151,18 @@ CODECS: Mapping[str, Codec] = {codec.id: codec for codec in (DEFAULT,)}
 """What can be read."""
 
 
-def codec_of(dataset: h5py.Dataset) -> Codec:
+def codec_named(name: bytes | None) -> Codec:
     """The codec that a data set names; entries of format 1 name none and have the first that there was.
 
     Raises UserError for one that this version does not know.
     """
-    name = dataset.attrs.get("codec", DigitPlanes.id)
-    if name not in CODECS:
+    known = DigitPlanes.id if name is None else name.decode(errors="replace")
+    if known not in CODECS:
         raise UserError(
-            f"its codec {name!r} is unknown to this version, which reads {', '.join(CODECS)}: use the "
+            f"its codec {known!r} is unknown to this version, which reads {', '.join(CODECS)}: use the "
             "version that wrote it"
         )
-    return CODECS[name]
+    return CODECS[known]
 
 
 def unpack_in_numpy(stored: UInt8, height: int, dtype: np.dtype[Any]) -> Codes:
@@ -161,10 +186,6 @@ def _compiled_unpack_fields() -> Any:
     except ImportError:
         return None
     return unpack_fields
-
-
-def _stored_shape(height: int, width: int, dtype: np.dtype[Any]) -> tuple[int, int, int, int]:
-    return (4 * dtype.itemsize, 2, -(-height // 4), width)
 
 
 def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:

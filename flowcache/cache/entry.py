@@ -1,30 +1,38 @@
 """Read one cache entry: one video's flow and frames in one self-describing HDF5 file.
 
-The layout is written down in docs/formats.md. Every data set carries Fletcher-32 checksums, HDF5's
+The format is written down in docs/formats.md. Every data set carries Fletcher-32 checksums, HDF5's
 own structures carry theirs, and the user block in front of the file holds the SHA-256 of all that
-follows, so that no changed byte goes unnoticed.
+follows. What is read is under a checksum, see `layout`; `verify` finds any changed byte.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, SupportsIndex, TypeVar, overload
 
 import cv2
-import h5py
 import numpy as np
-import numpy.typing as npt
 
 from flowcache import indexing
-from flowcache.cache import seal
-from flowcache.cache.codec import Codec, codec_of
+from flowcache.cache import layout, seal
 from flowcache.cache.info import EntryInfo
+from flowcache.cache.layout import Opened
 from flowcache.errors import UserError
 from flowcache.types import Codes, Float32, Float64, FlowStack, UInt8
 
 SUFFIX = ".h5"
-_CHUNK_CACHE = 1 << 18  # bytes; fields are read once each, so a larger one would only cost memory
+
+_CAUSES = (
+    UserError,
+    OSError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    cv2.error,
+)
+"""What HDF5, JSON, OpenCV and our own checks raise for a damaged file."""
 
 Item = TypeVar("Item")
 Stack = TypeVar("Stack")
@@ -61,19 +69,6 @@ class Items(Generic[Item, Stack]):
         return stack[0] if indexing.is_single(key) else stack
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """An open file and what every read needs of it."""
-
-    file: h5py.File
-    info: EntryInfo
-    flow: h5py.Dataset
-    codec: Codec
-    jpeg: h5py.Dataset
-    offsets: npt.NDArray[np.int64]
-    means: Float32
-
-
 class Entry:
     """One entry, opened for reading at first use, once per process; it pickles as its path.
 
@@ -82,7 +77,7 @@ class Entry:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._open: _Opened | None = None
+        self._open: Opened | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_open": None}
@@ -99,22 +94,16 @@ class Entry:
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._open:
-            self._open.file.close()
+            self._open.close()
             self._open = None
 
     @contextmanager
-    def _reading(self) -> Iterator[_Opened]:
+    def _reading(self) -> Iterator[Opened]:
         try:
             if self._open is None:
-                # Locks fail on some network and read-only mounts, and a whole file needs none.
-                file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
-                info = EntryInfo.from_json(file.attrs["info"])
-                flow, offsets, means = file["flow"], file["rgb_offsets"][:], file["flow_mean"][:]
-                self._open = _Opened(
-                    file, info, flow, codec_of(flow), file["rgb_jpeg"], offsets, means
-                )
+                self._open = layout.open_entry(self.path)
             yield self._open
-        except (UserError, OSError, LookupError, TypeError, RuntimeError, ValueError) as error:
+        except _CAUSES as error:
             raise DamagedEntryError(f"{self.path}: {_first_line(error)}") from error
 
     @property
@@ -148,7 +137,7 @@ class Entry:
     def times(self) -> Float64:
         """Time stamps of all frames, (frames,), seconds."""
         with self._reading() as opened:
-            return np.asarray(opened.file["times"][:])
+            return opened.read_times()
 
     def _read_flow(self, numbers: Sequence[int]) -> FlowStack:
         return self.info.recipe.quantizer.decode(self._read_codes(numbers))
@@ -165,59 +154,48 @@ class Entry:
 
     def _read_rgb(self, numbers: Sequence[int]) -> UInt8:
         with self._reading() as opened:
-            rgb = np.empty((len(numbers), opened.info.height, opened.info.width, 3), np.uint8)
-            for slot, number in enumerate(numbers):
-                encoded = opened.jpeg[opened.offsets[number] : opened.offsets[number + 1]]
+            size = (opened.info.height, opened.info.width)
+            frames = [opened.read_jpeg(number) for number in numbers]
+            rgb = np.empty((len(frames), *size, 3), np.uint8)
+            for slot, (number, encoded) in enumerate(zip(numbers, frames, strict=True)):
                 decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
-                if decoded is None:
-                    raise ValueError(f"frame {number} is no JPEG")
+                if decoded is None or decoded.shape[:2] != size:
+                    raise ValueError(f"frame {number} cannot be decoded")
                 rgb[slot] = decoded
         return rgb
 
     def verify(self) -> EntryInfo:
         """Read everything, check every checksum and count; DamagedEntryError says what is wrong."""
         try:
-            self._check_seal()
-            info = self.info
-            self._check_counts(info)
-            means = self.flow_means
+            sealed_format = self._check_seal()
+            with self._reading() as opened:
+                opened.check_description(sealed_format)
+            info, means, _ = self.info, self.flow_means, self.times
+            levels = info.recipe.quantizer.levels
             for index in range(info.fields):
-                mean = self.codes[index].mean((1, 2), np.float64) * info.recipe.quantizer_step
+                codes = self.codes[index]
+                mean = codes.mean((1, 2), np.float64) * info.recipe.quantizer_step
                 if not np.allclose(mean, means[index], atol=1e-4):
                     raise DamagedEntryError(f"{self.path}: field {index} has another mean")
+                if codes.min() < -levels or codes.max() > levels:
+                    raise DamagedEntryError(f"{self.path}: field {index} goes beyond its bound")
             for index in range(info.frames):
                 _ = self.rgb[index]
             return info
         finally:
             self.close()
 
-    def _check_seal(self) -> None:
+    def _check_seal(self) -> int:
+        """The format that the seal names."""
         try:
+            layout.file_status(self.path)
             with self.path.open("rb") as raw:
-                sealed = seal.is_sealed(raw)
+                sealed_format = seal.sealed_format(raw)
         except OSError as error:
             raise DamagedEntryError(f"{self.path}: {_first_line(error)}") from error
-        if not sealed:
+        if sealed_format is None:
             raise DamagedEntryError(f"{self.path}: its bytes do not match its SHA-256")
-
-    def _check_counts(self, info: EntryInfo) -> None:
-        with self._reading() as opened:
-            found = {
-                "fields": opened.flow.shape[0],
-                "means": opened.means.shape[0],
-                "time stamps": opened.file["times"].shape[0],
-                "frame offsets": len(opened.offsets) - 1,
-                "bytes of frames": opened.jpeg.shape[0],
-            }
-            expected = dict(zip(found, (info.fields,) * 2 + (info.frames,) * 2, strict=False))
-            expected["bytes of frames"] = int(opened.offsets[-1])
-        for name, count in expected.items():
-            if found[name] != count:
-                raise DamagedEntryError(f"{self.path}: it holds {found[name]} {name}, not {count}")
-        if info.fields != info.frames - info.recipe.frame_step:
-            raise DamagedEntryError(
-                f"{self.path}: {info.frames} frames cannot have {info.fields} fields"
-            )
+        return sealed_format
 
 
 def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int, int]]:

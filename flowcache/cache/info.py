@@ -2,11 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from flowcache.cache.recipe import Recipe
+
+LONGEST_SIDE = 65_500
+"""Of a stored frame, pixels; the most that a JPEG can have."""
+
+MOST_PIXELS = 1 << 26
+"""Of a stored frame. What says that it has more would take gigabytes and is not believed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +27,9 @@ class Source:
     size_bytes: int
     sha256: str
     modified_ns: int
+
+    def __post_init__(self) -> None:
+        _require_types(self)
 
     @classmethod
     def of(cls, path: Path, name: str) -> Self:
@@ -35,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryInfo:
-    """What an entry says of itself."""
+    """What an entry says of itself. Raises ValueError for numbers that no entry can have."""
 
     recipe: Recipe
     source: Source
@@ -67,6 +78,16 @@ class EntryInfo:
     complete: str = "unknown"
     """"yes" where the video's file announces its end and holds it; "unknown" where nothing tells."""
 
+    def __post_init__(self) -> None:
+        _require_types(self)
+        counts = (self.original_width, self.original_height, self.width, self.height, self.fields)
+        if min(counts) < 1 or self.saturated < 0 or not 0 <= self.frame_rate < math.inf:
+            raise ValueError("it says of itself what no entry can have")
+        if max(self.width, self.height) > LONGEST_SIDE or self.width * self.height > MOST_PIXELS:
+            raise ValueError(f"frames of {self.width}x{self.height} pixels are too large")
+        if self.fields != self.frames - self.recipe.frame_step:
+            raise ValueError(f"{self.frames} frames cannot have {self.fields} fields")
+
     @property
     def saturated_share(self) -> float:
         """The share of displacement components that lay beyond the bound."""
@@ -77,9 +98,26 @@ class EntryInfo:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """From `to_json`'s text, also of an earlier format."""
+    def from_json(cls, text: str | bytes) -> Self:
+        """From `to_json`'s text, also of an earlier format. Raises ValueError for anything else."""
         values = json.loads(text)
+        if not isinstance(values, dict) or not isinstance(values.get("source"), dict):
+            raise ValueError("what it says of itself is not complete")
         values["recipe"] = Recipe.from_plain(values["recipe"])
         values["source"] = Source(**values["source"])
         return cls(**values)
+
+
+def _require_types(record: Any) -> None:
+    """ValueError where a value is of another type than its field says; an integer is a float, too."""
+    for name, allowed in _types(record.__class__):
+        value = getattr(record, name)
+        if not isinstance(value, allowed) or (value.__class__ is bool and allowed is not bool):
+            raise ValueError(f"its {name} is {value!r:.50}")
+
+
+@cache
+def _types(record: Any) -> list[tuple[str, Any]]:
+    """The fields of a dataclass, and what their values may be instances of."""
+    members = fields(record)
+    return [(one.name, (float, int) if one.type is float else one.type) for one in members]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from flowcache.quantize import Quantizer
     from flowcache.types import FlowAlgorithm
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Format 3 has the recipe of format 2; what is new is how an entry holds its text."""
 
 FROM_BOUND: Any = None
 """The default of a quantiser's step."""
@@ -157,6 +158,8 @@ class Recipe:
             raise ValueError("a recipe is a dictionary")
         if values.get("format_version") == 1:
             values = _from_format_1(values)
+        if values.get("format_version") == 2:
+            values = {**values, "format_version": 3}
         _require_readable(values.get("format_version", FORMAT_VERSION))  # its keys may be others
         names = {f.name for f in fields(cls)}
         if set(values) != names or not isinstance(values["options"], dict):

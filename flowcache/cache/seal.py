@@ -1,7 +1,10 @@
 """The first bytes of an entry: text that says what the file is, and the SHA-256 of all that follows."""
 
 import hashlib
+import os
+from functools import lru_cache
 from io import BufferedRandom, BufferedReader
+from pathlib import Path
 
 from flowcache.cache.recipe import FORMAT_VERSION
 
@@ -17,12 +20,27 @@ def write_seal(file: BufferedRandom) -> None:
     file.write(text)
 
 
-def is_sealed(file: BufferedReader) -> bool:
-    """Read a whole file, and tell whether each of its bytes is what a writer of any format wrote."""
+def sealed_format(file: BufferedReader) -> int | None:
+    """Read a whole file; the format whose seal it has, or None where a byte is not what was written."""
     file.seek(0)
     found = file.read(SIZE)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return found in [_text(version, digest) for version in range(1, FORMAT_VERSION + 1)]
+    formats = range(1, FORMAT_VERSION + 1)
+    return next((version for version in formats if found == _text(version, digest)), None)
+
+
+def is_sealed_file(path: Path, status: os.stat_result) -> bool:
+    """Whether a file has a seal that holds. It is read once in a process, unless it has changed since.
+
+    status: what `path.stat()` gave when the file was opened.
+    """
+    return _is_sealed_file(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_sealed_file(path: Path, identity: tuple[int, ...]) -> bool:
+    with path.open("rb") as file:
+        return sealed_format(file) is not None
 
 
 def _text(format_version: int, digest: str) -> bytes:

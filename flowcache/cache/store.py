@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import filelock
 import joblib
 
-from flowcache.atomic import atomic_path, is_temporary
+from flowcache.atomic import atomic_path, is_temporary, paths_below
 from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry
 from flowcache.cache.folders import walk
 from flowcache.cache.info import EntryInfo
@@ -22,6 +22,10 @@ class NoSuchEntryError(UserError, KeyError):
     """A cache has no entry of this id."""
 
     __str__ = Exception.__str__  # a KeyError would show its sentence in quotes
+
+
+class ForeignEntryError(DamagedEntryError):
+    """An entry that is whole, and was made by another recipe than its cache's."""
 
 
 class FlowCache(Mapping[str, Entry]):
@@ -119,18 +123,33 @@ class FlowCache(Mapping[str, Entry]):
             lock.release()
 
     def path(self, identifier: str) -> Path:
-        """Where an entry lies, or would lie."""
+        """Where an entry lies, or would lie.
+
+        Raises UserError for what cannot be an id, because it leads out of the cache or to a hidden file.
+        """
+        parts = identifier.split("/")
+        leads_out = {"", ".", ".."} & {*parts} or PurePath(identifier).drive
+        if leads_out or parts[-1].startswith(".") or "\0" in identifier:
+            raise UserError(
+                f"{identifier!r} cannot be the id of an entry: it has to be a path below the cache, such "
+                "as archery/v_01"
+            )
         return self.root / f"{identifier}{SUFFIX}"
 
     def entry(self, identifier: str) -> Entry:
-        """One entry, not opened yet, and not looked for."""
+        """One entry, not opened yet, and not looked for. Raises UserError as `path` does."""
         return Entry(self.path(identifier))
 
     def __getitem__(self, identifier: str) -> Entry:
         """One entry, not opened yet. Raises NoSuchEntryError, a KeyError, where there is none."""
-        if not self.path(identifier).is_file():
+        try:
+            entry = self.entry(identifier)
+            there = entry.path.is_file()
+        except (UserError, AttributeError, OSError):  # no id, not even text, or too long for a name
+            there = False
+        if not there:
             raise NoSuchEntryError(f"{self.root} has no entry {identifier!r}: see its ids()")
-        return self.entry(identifier)
+        return entry
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids())
@@ -142,37 +161,49 @@ class FlowCache(Mapping[str, Entry]):
         return f"FlowCache({str(self.root)!r}: {self.recipe})"
 
     def ids(self) -> list[str]:
-        """All entries, sorted."""
+        """All entries, sorted, also those below linked folders. Hidden files are none.
+
+        Raises UserError for a folder that cannot be read.
+        """
         return sorted(
             path.relative_to(self.root).as_posix().removesuffix(SUFFIX)
-            for path in self.root.rglob(f"*{SUFFIX}")
-            if not path.name.startswith(".")
+            for path in paths_below(self.root)
+            if path.name.endswith(SUFFIX) and not path.name.startswith(".")
         )
 
     def infos(self) -> Iterator[tuple[str, EntryInfo | DamagedEntryError]]:
-        """What each entry says of itself, or why it cannot be read."""
+        """What each entry says of itself, or why it cannot be used.
+
+        That is a ForeignEntryError for one that another recipe than the cache's has made.
+        """
         for identifier in self.ids():
-            entry = self.entry(identifier)
-            try:
-                yield identifier, entry.info
-            except DamagedEntryError as error:
-                yield identifier, error
-            finally:
-                entry.close()
+            with self.entry(identifier) as entry:
+                try:
+                    info = entry.info
+                    self._require_own(entry.path, info)
+                    yield identifier, info
+                except DamagedEntryError as error:
+                    yield identifier, error
 
     def verify(self, jobs: int = -1) -> Iterator[tuple[str, str]]:
         """Read every byte of every entry; yields each id with what is wrong, empty where nothing is."""
-        tasks = (joblib.delayed(_problem)(i, self.entry(i), self.recipe) for i in self.ids())
+        tasks = (joblib.delayed(self._problem)(identifier) for identifier in self.ids())
         yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
 
+    def _problem(self, identifier: str) -> tuple[str, str]:
+        entry = self.entry(identifier)
+        try:
+            self._require_own(entry.path, entry.verify())
+        except DamagedEntryError as error:
+            return identifier, str(error)
+        except Exception as error:  # one file never stops the check of all others
+            what = f"{type(error).__name__}: {error}"
+            return identifier, f"{entry.path}: it cannot be checked ({what})"
+        return identifier, ""
 
-def _problem(identifier: str, entry: Entry, recipe: Recipe) -> tuple[str, str]:
-    try:
-        info = entry.verify()
-    except DamagedEntryError as error:
-        return identifier, str(error)
-    differences = info.recipe.differences(recipe)
-    return identifier, f"it was made with {'; '.join(differences)}" if differences else ""
+    def _require_own(self, path: Path, info: EntryInfo) -> None:
+        if differences := info.recipe.differences(self.recipe):
+            raise ForeignEntryError(f"{path}: it was made with {'; '.join(differences)}")
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from flowcache.atomic import atomic_path
 from flowcache.cache import seal
 from flowcache.cache.codec import DEFAULT
 from flowcache.cache.info import EntryInfo, Source
+from flowcache.cache.layout import INFO_LIMIT, JPEG_CHUNK
 from flowcache.cache.output_file import OutputFile
 from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
 from flowcache.types import Codes, Float32, Float64, Frames
 from flowcache.video.decode import display_times
-
-_JPEG_CHUNK = 1 << 16
 
 
 class EntryWriter:
@@ -34,7 +34,7 @@ class EntryWriter:
         self._offsets = [0]
         self._flow: h5py.Dataset | None = None
         self._jpeg = file.create_dataset(
-            "rgb_jpeg", (0,), np.uint8, maxshape=(None,), chunks=(_JPEG_CHUNK,), fletcher32=True
+            "rgb_jpeg", (0,), np.uint8, maxshape=(None,), chunks=(JPEG_CHUNK,), fletcher32=True
         )
         self.saturated = 0
 
@@ -112,15 +112,22 @@ class EntryWriter:
             partial=partial,
             complete="unknown" if partial else complete,
         )
+        text = info.to_json().encode()
+        if len(text) > INFO_LIMIT:
+            raise UserError(
+                f"what the entry says of itself takes {len(text)} bytes and has room for {INFO_LIMIT}: "
+                "give the algorithm shorter options"
+            )
         for name, values in (
             ("flow_mean", np.concatenate(self._means)),
             ("times", times),
             ("rgb_offsets", np.array(self._offsets, np.int64)),
         ):
             self._file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
-        self._file["flow_mean"].attrs["units"] = "px"
-        self._file["times"].attrs["units"] = "s"
-        self._file.attrs["info"] = info.to_json()
+        # Text of fixed length: what has a variable one lies where HDF5 has no checksum.
+        self._file["flow_mean"].attrs["units"] = np.bytes_("px")
+        self._file["times"].attrs["units"] = np.bytes_("s")
+        self._file.attrs["info"] = np.bytes_(text)
         return info
 
 

@@ -152,7 +152,7 @@ class Extraction:
         if not job.entry.is_file():
             return None
         with job.entry.open("rb") as raw:
-            if not seal.is_sealed(raw):
+            if seal.sealed_format(raw) is None:
                 raise DamagedEntryError(f"{job.entry}: its bytes do not match its SHA-256")
         with Entry(job.entry) as entry:
             info = entry.info

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from flowcache.atomic import NoSpaceError, atomic_path, is_temporary
+from flowcache.atomic import NoSpaceError, atomic_path, is_temporary, paths_below
+from flowcache.errors import UserError
 
 
 def test_what_is_written_appears_whole_under_its_name_only_at_the_end(tmp_path):
@@ -159,3 +160,54 @@ def test_only_its_own_temporary_names_are_known(tmp_path):
         assert is_temporary(temporary.name)
     assert all(is_temporary(name) for name in OWN)
     assert not any(is_temporary(name) for name in OTHERS)
+
+
+# Paths below a folder
+
+
+def names(tree):
+    return sorted(path.relative_to(tree).as_posix() for path in paths_below(tree))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "tree" / "a" / "b" / "file").touch()
+    (tmp_path / "tree" / ".hidden").touch()
+    return tmp_path / "tree"
+
+
+def test_files_and_folders_are_listed_hidden_ones_too(tree):
+    assert names(tree) == [".hidden", "a", "a/b", "a/b/file"]
+
+
+def test_where_there_is_no_folder_there_is_nothing(tmp_path):
+    assert names(tmp_path / "absent") == []
+
+
+def test_links_are_followed(tree, tmp_path):
+    (tmp_path / "disk" / "c").mkdir(parents=True)
+    (tmp_path / "disk" / "c" / "file").touch()
+    (tree / "link").symlink_to(tmp_path / "disk")
+    (tree / "same").symlink_to(tree / "a" / "b")
+    (tree / "broken").symlink_to(tmp_path / "absent")
+    of_links = ["broken", "link", "link/c", "link/c/file", "same", "same/file"]
+    assert names(tree) == [".hidden", "a", "a/b", "a/b/file", *of_links]
+
+
+def test_a_link_to_a_folder_above_it_ends_there(tree):
+    (tree / "a" / "b" / "up").symlink_to(tree)
+    (tree / "a" / "b" / "own").symlink_to(tree / "a" / "b")
+    (tree / "a" / "itself").symlink_to(tree / "a" / "itself")
+    assert names(tree) == sorted(
+        [".hidden", "a", "a/b", "a/b/file", "a/b/own", "a/b/up", "a/itself"]
+    )
+
+
+def test_a_folder_that_cannot_be_read_is_named(tree, monkeypatch):
+    def denied(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", denied)  # who runs the tests may be allowed everything
+    with pytest.raises(UserError, match="tree cannot be read: Permission denied"):
+        names(tree)

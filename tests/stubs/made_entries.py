@@ -1,12 +1,15 @@
 """Cache entries whose content is known, written by the tests themselves."""
 
 import hashlib
+import json
 from fractions import Fraction
 
 import cv2
+import h5py
 import numpy as np
 
 from flowcache.cache.info import Source
+from flowcache.cache.recipe import FORMAT_VERSION
 from flowcache.cache.store import FlowCache
 from flowcache.cache.writer import write_entry
 from flowcache.errors import UserError
@@ -37,12 +40,29 @@ def write(path, recipe, flow, rgb, times=None, batches=1, **finish):
         return writer.finish(**values)
 
 
-def reseal(path):
+def reseal(path, version=FORMAT_VERSION):
     """Seal an entry again by the rule in its own first bytes, so that only its content is wrong."""
     raw = path.read_bytes()
-    text, sep, _ = raw[:512].rstrip(b"\0").rpartition(b": ")
-    digest = hashlib.sha256(raw[512:]).hexdigest().encode()
-    path.write_bytes((text + sep + digest + b"\n").ljust(512, b"\0") + raw[512:])
+    digest = hashlib.sha256(raw[512:]).hexdigest()
+    text = (
+        f"twostream flow cache entry, format {version}\nsha256 of the bytes from 512 on: {digest}\n"
+    )
+    path.write_bytes(text.encode().ljust(512, b"\0") + raw[512:])
+
+
+def rewrite_as_format(path, version):
+    """Make an entry what format 1 or 2 would have written: text of variable length, in the heap."""
+    with h5py.File(path, "r+") as file:
+        for owner in (file, *file.values()):
+            for name, value in owner.attrs.items():
+                if isinstance(value, bytes):
+                    owner.attrs[name] = value.decode()
+        info = json.loads(file.attrs["info"])
+        info["recipe"]["format_version"] = version
+        if version == 1:
+            del info["recipe"]["backend"], file["flow"].attrs["codec"]
+        file.attrs["info"] = json.dumps(info, sort_keys=True)
+    reseal(path, version)
 
 
 def read_again_and_again(entry, rounds, replies):

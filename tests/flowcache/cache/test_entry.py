@@ -133,7 +133,7 @@ with h5py.File(sys.argv[1], "r") as file:
         "fields": flow.shape[0], "read": int(whole.size), "chunk": chunk,
         "step": flow.attrs["step_px"], "bound": flow.attrs["bound_px"],
         "info": info, "jpeg": bytes(jpeg[:2]).hex(), "times": file["times"][:].tolist(),
-        "means": list(file["flow_mean"].shape), "units": file["times"].attrs["units"],
+        "means": list(file["flow_mean"].shape), "units": file["times"].attrs["units"].decode(),
         "checksummed": [file[k].fletcher32 for k in file],
     }))
 assert not [m for m in sys.modules if m.startswith(("flowcache", "cv2", "torch"))]

@@ -65,3 +65,25 @@ def test_a_source_is_the_same_as_long_as_its_bytes_are(tmp_path):
     assert not source.is_still(path)
     path.write_bytes(b"0123456789x")
     assert not source.is_still(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frames": 10},
+        {"fields": 0, "frames": 1},
+        {"width": -61},
+        {"height": 65_501},
+        {"width": 10_000, "height": 10_000},
+        {"saturated": -1},
+        {"frame_rate": float("inf")},
+        {"frame_rate": "25"},
+        {"partial": None},
+        {"original_width": 9.5},
+        {"saturated": True},
+        {"recipe": {}},
+    ],
+)
+def test_what_no_entry_can_say_of_itself_is_a_value_error(info, change):
+    with pytest.raises(ValueError, match=r"its|frames"):
+        replace(info, **change)

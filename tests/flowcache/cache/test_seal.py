@@ -17,9 +17,13 @@ def sealed(tmp_path):
     return path
 
 
-def is_sealed(path):
+def sealed_format(path):
     with path.open("rb") as file:
-        return seal.is_sealed(file)
+        return seal.sealed_format(file)
+
+
+def is_sealed(path):
+    return sealed_format(path) == FORMAT_VERSION
 
 
 def test_the_seal_is_text_with_the_digest_of_all_that_follows(sealed):
@@ -61,7 +65,17 @@ def test_the_seals_of_earlier_formats_hold_and_those_of_later_ones_do_not(sealed
     ours = f"format {FORMAT_VERSION}\n".encode()
     for version in range(FORMAT_VERSION + 3):
         sealed.write_bytes(raw.replace(ours, f"format {version}\n".encode(), 1))
-        assert is_sealed(sealed) == (1 <= version <= FORMAT_VERSION), version
+        expected = version if 1 <= version <= FORMAT_VERSION else None
+        assert sealed_format(sealed) == expected, version
+
+
+def test_a_file_is_read_again_where_it_has_changed(sealed):
+    assert seal.is_sealed_file(sealed, sealed.stat())
+    raw = sealed.read_bytes()
+    sealed.write_bytes(raw + b"\0")
+    assert not seal.is_sealed_file(sealed, sealed.stat())
+    sealed.write_bytes(raw)
+    assert seal.is_sealed_file(sealed, sealed.stat())
 
 
 def test_a_seal_without_what_it_seals_is_that_of_nothing(tmp_path):

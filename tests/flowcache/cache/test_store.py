@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 
 import h5py
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from flowcache.atomic import atomic_path
-from flowcache.cache.entry import DamagedEntryError
+from flowcache.cache.entry import DamagedEntryError, Entry
 from flowcache.cache.info import EntryInfo
-from flowcache.cache.store import FlowCache, NoSuchEntryError
+from flowcache.cache.store import FlowCache, ForeignEntryError, NoSuchEntryError
 from flowcache.errors import UserError
 
 IDS = ["Archery/v_1", "Archery/v.2 [x] 'y'", "deep/er/v_3"]
@@ -130,6 +131,44 @@ def test_an_entry_that_is_not_there_is_a_key_error_that_reads_as_a_sentence(cach
     assert isinstance(caught.value, KeyError)
     assert isinstance(caught.value, UserError)
     assert str(caught.value) == f"{cache.root} has no entry 'absent': see its ids()"
+
+
+NO_IDS = ["", ".", "..", "../v", "a/../../v", "/v", "a//v", "a/", "a\0v", "a/.hidden", "./v"]
+
+
+@pytest.mark.parametrize("identifier", NO_IDS)
+def test_what_leads_out_of_the_cache_is_no_id(cache, identifier):
+    for refused in (cache.path, cache.entry):
+        with pytest.raises(UserError, match="cannot be the id of an entry"):
+            refused(identifier)
+
+
+@pytest.mark.parametrize("identifier", [*NO_IDS, "x" * 5000, 5, None, ("a", "v")])
+def test_what_is_no_id_is_not_in_the_cache(cache, identifier):
+    (cache.root.parent / "v.h5").write_bytes(cache.path(IDS[0]).read_bytes())
+    assert identifier not in cache
+    assert cache.get(identifier) is None
+    with pytest.raises(NoSuchEntryError, match="has no entry"):
+        _ = cache[identifier]
+
+
+def test_entries_below_a_linked_folder_are_entries(cache, tmp_path, recipe, rgb):
+    (tmp_path / "disk").mkdir()
+    (cache.root / "Linked").symlink_to(tmp_path / "disk")
+    (cache.root / "Linked" / "again").symlink_to(cache.root)  # a loop
+    entries.write(cache.path("Linked/deep/v"), cache.recipe, entries.smooth_flow(8, 45, 61), rgb)
+    assert cache.ids() == sorted([*IDS, "Linked/deep/v"])
+    assert dict(cache.infos())["Linked/deep/v"].fields == 8
+    left = tmp_path / "disk" / ".v.h5.0123456789ab.part"
+    left.touch()
+    with cache.writing():
+        assert not left.exists()
+
+
+def test_a_link_that_leads_nowhere_is_an_entry_that_cannot_be_read(cache, tmp_path):
+    (cache.root / "Archery" / "gone.h5").symlink_to(tmp_path / "absent")
+    assert isinstance(dict(cache.infos())["Archery/gone"], DamagedEntryError)
+    assert "gone.h5" in dict(cache.verify(jobs=1))["Archery/gone"]
 
 
 def test_the_ids_are_the_paths_without_their_ending(cache):
@@ -252,6 +291,34 @@ def test_an_entry_made_by_another_recipe_is_named_with_the_difference(cache, rec
     found = problems(cache)
     assert list(found) == [IDS[0]]
     assert "bound 15.0, not 20.0" in found[IDS[0]]
+    infos = dict(cache.infos())
+    foreign = infos.pop(IDS[0])
+    assert isinstance(foreign, ForeignEntryError)
+    assert str(foreign) == found[IDS[0]]
+    assert all(isinstance(info, EntryInfo) for info in infos.values())
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), MemoryError("y"), AssertionError()])
+def test_whatever_goes_wrong_with_one_entry_the_others_are_checked(cache, monkeypatch, error):
+    real = Entry.verify
+
+    def verify(entry):
+        if entry.path == cache.path(IDS[1]):
+            raise error
+        return real(entry)
+
+    monkeypatch.setattr(Entry, "verify", verify)
+    found = problems(cache)
+    assert list(found) == [IDS[1]]
+    assert f"cannot be checked ({type(error).__name__}" in found[IDS[1]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes that are files")
+def test_a_pipe_in_the_place_of_an_entry_is_named_and_not_waited_for(cache):
+    cache.path(IDS[0]).unlink()
+    os.mkfifo(cache.path(IDS[0]))
+    assert "it is no file" in problems(cache)[IDS[0]]
+    assert isinstance(dict(cache.infos())[IDS[0]], DamagedEntryError)
 
 
 def test_an_entry_of_another_format_is_named_and_stops_nothing(cache):

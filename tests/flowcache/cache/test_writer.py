@@ -5,6 +5,7 @@ import pytest
 
 from flowcache.cache.entry import Entry
 from flowcache.cache.writer import write_entry
+from flowcache.errors import UserError
 from flowcache.types import FlowStack, Frames
 
 
@@ -144,3 +145,13 @@ def test_an_entry_without_a_field_or_with_what_is_no_number_is_refused(tmp_path,
     with pytest.raises(ValueError, match="not numbers"):
         entries.write(tmp_path / "v.h5", recipe(), np.full((8, 2, 45, 61), np.nan, np.float32), rgb)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_an_entry_says_of_itself_has_a_limit(tmp_path, recipe, rgb):
+    flow = entries.smooth_flow(8, 45, 61)
+    entries.write(tmp_path / "v.h5", recipe(), flow, rgb, partial="x" * 55_000)
+    assert Entry(tmp_path / "v.h5").verify().partial == "x" * 55_000
+    before = (tmp_path / "v.h5").read_bytes()
+    with pytest.raises(UserError, match=r"takes \d+ bytes and has room for 60000"):
+        entries.write(tmp_path / "v.h5", recipe(), flow, rgb, partial="x" * 60_000)
+    assert (tmp_path / "v.h5").read_bytes() == before

@@ -80,6 +80,20 @@ def test_an_entry_that_is_none_is_named_beside_what_the_others_hold(copy):
     assert "damaged" in result.output
 
 
+@pytest.mark.parametrize("command", ["cache info", "cache verify --jobs 1"])
+def test_an_entry_of_another_recipe_is_named(copy, command):
+    recipe = copy / "cache" / "cache.json"
+    values = json.loads(recipe.read_text())
+    recipe.write_text(json.dumps(values | {"jpeg_quality": 51}))
+    result = run(command)
+    assert result.exit_code == 1
+    for path in entries(copy):
+        assert path.name in result.output
+    assert f"it was made with jpeg quality {values['jpeg_quality']}, not 51" in " ".join(
+        result.output.split()
+    )
+
+
 def test_another_folder_is_named_by_an_option(work, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "still" in succeed(f"cache info --cache {work / 'cache'}")

@@ -140,6 +140,17 @@ def test_a_damaged_entry_is_refused_by_name(tmp_path, new_cache, add):
         read_index(cache)
 
 
+def test_an_entry_of_another_recipe_is_refused_by_name(tmp_path, new_cache, add):
+    cache = new_cache(tmp_path / "cache")
+    other = new_cache(tmp_path / "other", bound=5.0)
+    for name in ("run/a", "run/b"):
+        add(cache, name)
+        add(other, name)
+    other.path("run/b").replace(cache.path("run/b"))
+    with pytest.raises(VideoIndexError, match=r"b\.h5: it was made with bound 5\.0, not 20\.0"):
+        read_index(cache)
+
+
 def test_videos_of_which_only_a_part_is_kept_are_known(tmp_path, new_cache, add):
     cache = new_cache(tmp_path)
     add(cache, "run/a", partial="the file ends early")
