@@ -102,7 +102,7 @@ def test_signals_at_random_moments_leave_the_cache_of_an_undisturbed_run(begin, 
     for kill in range(kills):
         number, _ = kind = KINDS[kill % len(KINDS)]
         run = begin(cache)
-        run.process.join(timeout=moments.uniform(0, 0.8 * whole))
+        run.process.join(timeout=moments.uniform(0, 0.4 * whole))
         send(run, kind)
         status, printed = run.end()
         if STOPPED in printed:  # it was asked to end, and left no work half-done
