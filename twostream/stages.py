@@ -22,7 +22,13 @@ from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
-from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
+from twostream.runs.run_json import (
+    is_first_process,
+    precision_of,
+    refuse_taken,
+    remove_leftovers,
+    start_run,
+)
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
@@ -359,8 +365,10 @@ def _learn(
         write_split(folder / files.SPLIT, index, split)
 
     replaces = (folder / files.LAST).exists()
-    if first and not going_on and not replaces:
-        claim()
+    if first:
+        remove_leftovers(folder)
+        if not going_on and not replaces:
+            claim()
     trainer = fit(
         Training(
             model,

@@ -148,6 +148,13 @@ def test_the_best_checkpoint_holds_weights_alone(killed):
     assert {"optimizer_states", "loops", "callbacks"} <= set(checkpoint(folder / LAST))
 
 
+def test_what_a_killed_process_left_half_written_goes(killed):
+    cache, plan, folder = killed
+    (folder / ".twostream-0123456789ab.part").touch()
+    stages.train(cache, folder, plan, resume=True)
+    assert not list(folder.glob(".*"))
+
+
 # Leaks through weights
 
 
