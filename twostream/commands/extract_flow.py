@@ -131,7 +131,7 @@ def extract_flow(
     try:
         with (
             _terminable(),
-            ExtractionBar(notes, len(found.videos), found.size_bytes) as bar,
+            ExtractionBar(notes, len(found.videos) + len(found.lost), found.size_bytes) as bar,
         ):
 
             def ended(outcome: "Outcome") -> None:
