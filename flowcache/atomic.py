@@ -63,6 +63,13 @@ def is_temporary(name: str) -> bool:
     return bool(_TEMPORARY.fullmatch(name))
 
 
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Delete those files that killed writers left half-written; what other programs leave is theirs."""
+    for path in paths:
+        if is_temporary(path.name):
+            path.unlink(missing_ok=True)
+
+
 def _rename_new(temporary: Path, path: Path) -> None:
     """Rename, but never over another file."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 
+from flowcache.atomic import remove_leftovers
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.index import Item
@@ -26,7 +27,6 @@ from twostream.runs.run_json import (
     is_first_process,
     precision_of,
     refuse_taken,
-    remove_leftovers,
     start_run,
 )
 from twostream.runs.split_of_run import split_cache
@@ -366,7 +366,7 @@ def _learn(
 
     replaces = (folder / files.LAST).exists()
     if first:
-        remove_leftovers(folder)
+        remove_leftovers(folder.glob(".*"))
         if not going_on and not replaces:
             claim()
     trainer = fit(

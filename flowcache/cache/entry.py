@@ -167,7 +167,7 @@ class Entry:
     def verify(self) -> EntryInfo:
         """Read everything, check every checksum and count; DamagedEntryError says what is wrong."""
         try:
-            sealed_format = self._check_seal()
+            sealed_format = self.check_seal()
             with self._reading() as opened:
                 opened.check_description(sealed_format)
             info, means, _ = self.info, self.flow_means, self.times
@@ -185,8 +185,11 @@ class Entry:
         finally:
             self.close()
 
-    def _check_seal(self) -> int:
-        """The format that the seal names."""
+    def check_seal(self) -> int:
+        """Read the whole file for its SHA-256; returns the format that its seal names.
+
+        Raises DamagedEntryError where a byte is not what was written.
+        """
         try:
             layout.file_status(self.path)
             with self.path.open("rb") as raw:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import filelock
 import joblib
 
-from flowcache.atomic import atomic_path, is_temporary, paths_below
+from flowcache.atomic import atomic_path, paths_below, remove_leftovers
 from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry
 from flowcache.cache.folders import walk
 from flowcache.cache.info import EntryInfo
@@ -98,14 +98,13 @@ class FlowCache(Mapping[str, Entry]):
         Raises UserError where another extraction has it, or the folder cannot be written to.
         """
         with self._locked():
-            self.create(
-                self.root, self.recipe
-            )  # another extraction may have taken it back meanwhile
-            _remove_leftovers(self.root)
+            # Another extraction may have taken it back meanwhile.
+            self.create(self.root, self.recipe)
+            remove_leftovers(walk(self.root, hidden=True))
             try:
                 yield
-            finally:
-                _remove_leftovers(self.root)  # of children that crashed or were stopped
+            finally:  # of children that crashed or were stopped
+                remove_leftovers(walk(self.root, hidden=True))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -219,10 +218,3 @@ def _writable(root: Path) -> Iterator[None]:
             "cache",
             "cache",
         ) from None
-
-
-def _remove_leftovers(root: Path) -> None:
-    """Delete what killed writers left; what other programs leave half-written is theirs."""
-    for path in walk(root, hidden=True):
-        if is_temporary(path.name):
-            path.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 import joblib
 
 from flowcache.atomic import NoSpaceError, write_csv
-from flowcache.cache import seal
 from flowcache.cache.entry import DamagedEntryError, Entry
 from flowcache.cache.info import EntryInfo
 from flowcache.cache.recipe import Recipe
@@ -151,10 +150,8 @@ class Extraction:
         """
         if not job.entry.is_file():
             return None
-        with job.entry.open("rb") as raw:
-            if seal.sealed_format(raw) is None:
-                raise DamagedEntryError(f"{job.entry}: its bytes do not match its SHA-256")
         with Entry(job.entry) as entry:
+            entry.check_seal()
             info = entry.info
         wanted = info.recipe == self.recipe and (self.keep_partial or not info.partial)
         return info if wanted and info.source.is_still(job.video) else None

@@ -8,17 +8,14 @@ from pathlib import Path
 import killed_runs
 import pytest
 from called_commands import succeed
-from made_videos import MJPEG_AVI, moving_scene, write_video
+from made_videos import write_two_classes
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache of two classes."""
     folder = tmp_path_factory.mktemp("killed")
-    for name, speed in (("still", 0.0), ("moving", 3.0)):
-        for n in range(6):
-            frames = moving_scene(7, 24, 32, speed, 0.0, seed=n)
-            write_video(folder / "videos" / name / f"v_g{n + 1:02}_c01.avi", frames, MJPEG_AVI)
+    write_two_classes(folder / "videos", 6)
     succeed(
         f"extract-flow {folder / 'videos'} --cache {folder / 'cache'} --algorithm farneback --jobs 1"
     )

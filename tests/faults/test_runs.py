@@ -7,7 +7,7 @@ from called_commands import SMALL, succeed
 from fault_campaign import DIED, HUNG, TRACEBACK, WRONG
 from made_mutants import mutant
 from made_scores import scores
-from made_videos import MJPEG_AVI, moving_scene, write_video
+from made_videos import write_two_classes
 
 from twostream.runs.files import BEST, LAST, RECORD
 
@@ -20,10 +20,7 @@ SEEDS = pytest.mark.parametrize("seeds", [SHORT, LONG], ids=["short", "long"])
 def finished_run(tmp_path_factory):
     """The folder of a run, whose cache lies beside it."""
     folder = tmp_path_factory.mktemp("faults")
-    for name, speed in (("still", 0.0), ("moving", 3.0)):
-        for n in range(4):
-            frames = moving_scene(7, 24, 32, speed, 0.0, seed=n)
-            write_video(folder / "videos" / name / f"v_g{n + 1:02}_c01.avi", frames, MJPEG_AVI)
+    write_two_classes(folder / "videos", 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         succeed("extract-flow videos/ --algorithm farneback --jobs 1")

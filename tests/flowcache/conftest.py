@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def one_opencv_thread():
     cv2.setNumThreads(1)
     yield
     cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def lock_folders(monkeypatch):
+    """Makes all folders of a name unreadable, also for root, who may read everything."""
+    real = os.scandir
+
+    def lock(name):
+        def scandir(folder):
+            if Path(folder).name == name:
+                raise PermissionError(13, "Permission denied")
+            return real(folder)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return lock
 
 
 @pytest.fixture

@@ -167,6 +167,20 @@ def write_video(
     return path
 
 
+def write_two_classes(folder: Path, groups: int) -> None:
+    """Tiny videos of the classes "still" and "moving", a group each, named as UCF101 names them."""
+    for name, speed in (("still", 0.0), ("moving", 3.0)):
+        for n in range(groups):
+            frames = moving_scene(7, 24, 32, speed, 0.0, seed=n)
+            write_video(folder / name / f"v_{name}_g{n + 1:02}_c01.avi", frames, MJPEG_AVI)
+
+
+def write_small_videos(folder: Path, names: Sequence[str]) -> None:
+    """Small videos, each a field longer and faster than the one before."""
+    for i, name in enumerate(names):
+        write_video(folder / name, moving_scene(6 + i, 40, 56, 1.0 + i, -0.5, seed=i))
+
+
 def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]], each: int) -> Path:
     """An AVI of JPEG frames whose (height, width) changes in the middle."""
     with av.open(str(path), "w") as container:

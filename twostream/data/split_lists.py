@@ -8,10 +8,6 @@ from twostream.data.index import VideoIndex, VideoIndexError, shortened, video_i
 Say = Callable[[str], None]
 
 
-def _silent(_: str) -> None:
-    pass
-
-
 def read_class_list(path: Path) -> list[str]:
     """UCF101's `classInd.txt`: lines `1 ApplyEyeMakeup`, numbered from 1 → names in order."""
     rows = [line.split() for line in _lines(path)]
@@ -25,7 +21,7 @@ def read_class_list(path: Path) -> list[str]:
 
 
 def read_list(
-    path: Path, index: VideoIndex, skip_missing: bool = False, say: Say = _silent
+    path: Path, index: VideoIndex, skip_missing: bool = False, say: Say = lambda _: None
 ) -> list[str]:
     """UCF101's `trainlist01.txt` and `testlist01.txt`: `Class/video.avi`, or with its number → ids.
 
@@ -55,7 +51,11 @@ def read_list(
 
 
 def read_hmdb51(
-    folder: Path, split: int, index: VideoIndex, skip_missing: bool = False, say: Say = _silent
+    folder: Path,
+    split: int,
+    index: VideoIndex,
+    skip_missing: bool = False,
+    say: Say = lambda _: None,
 ) -> tuple[list[str], list[str]]:
     """HMDB51's `<class>_test_split<N>.txt`: `name.avi 1` trains, 2 tests, 0 is unused → two id lists.
 
@@ -82,7 +82,11 @@ def read_hmdb51(
 
 
 def match_ids(
-    names: Sequence[str], index: VideoIndex, where: str, skip_missing: bool, say: Say = _silent
+    names: Sequence[str],
+    index: VideoIndex,
+    where: str,
+    skip_missing: bool,
+    say: Say = lambda _: None,
 ) -> list[str | None]:
     """Names as lists write them → ids; None for a missing one that may be skipped.
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flowcache.atomic import atomic_path, is_temporary
+from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.runs.files import LAST, OF_A_RUN, RECORD
 from twostream.runs.training_options import Options, RunOptions, TrainerOptions
@@ -32,13 +32,6 @@ def start_run(folder: Path, options: RunOptions, **more: Any) -> None:
         (folder / name).unlink(missing_ok=True)
     record = {"options": asdict(options), "versions": versions(), **more}
     write_json(folder / RECORD, record)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half-written in a run's folder."""
-    for path in list(folder.iterdir()) if folder.is_dir() else ():
-        if is_temporary(path.name):
-            path.unlink(missing_ok=True)
 
 
 def recorded(kind: type[Options], folder: Path) -> Options:

@@ -21,14 +21,8 @@ from flowcache.workers.device_client import flow_at_step
 def folder(tmp_path):
     """Three small videos in two classes."""
     root = tmp_path / "videos"
-    for i, name in enumerate(["run/a.avi", "run/b [1] 'x'.avi", "jump/c.avi"]):
-        made.write_video(root / name, made.moving_scene(6 + i, 40, 56, 1.0 + i, -0.5, seed=i))
+    made.write_small_videos(root, ["run/a.avi", "run/b [1] 'x'.avi", "jump/c.avi"])
     return root
-
-
-@pytest.fixture
-def cache(tmp_path, recipe):
-    return FlowCache.create(tmp_path / "cache", recipe())
 
 
 def kinds(summary):

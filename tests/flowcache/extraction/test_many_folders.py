@@ -8,7 +8,6 @@ import made_videos as made
 import pytest
 
 from flowcache.atomic import NoSpaceError
-from flowcache.cache.store import FlowCache
 from flowcache.extraction.many import extract_folder
 from flowcache.extraction.one import Job
 from flowcache.extraction.outcome import Outcome
@@ -18,14 +17,8 @@ from flowcache.extraction.outcome import Outcome
 def folder(tmp_path):
     """Three small videos in two classes."""
     root = tmp_path / "videos"
-    for i, name in enumerate(["run/a.avi", "run/b.avi", "jump/c.avi"]):
-        made.write_video(root / name, made.moving_scene(6 + i, 40, 56, 1.0 + i, -0.5, seed=i))
+    made.write_small_videos(root, ["run/a.avi", "run/b.avi", "jump/c.avi"])
     return root
-
-
-@pytest.fixture
-def cache(tmp_path, recipe):
-    return FlowCache.create(tmp_path / "cache", recipe())
 
 
 def reasons(summary):

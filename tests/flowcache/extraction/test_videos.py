@@ -1,11 +1,9 @@
 """Which videos a folder holds, whatever else is in it."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.videos import find_videos, plan
 
@@ -19,11 +17,6 @@ def touch(root, *names):
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "videos"
-
-
-@pytest.fixture
-def cache(tmp_path, recipe):
-    return FlowCache.create(tmp_path / "cache", recipe())
 
 
 def places(root, paths):
@@ -80,18 +73,11 @@ def test_a_video_that_is_reached_twice_is_taken_once_at_its_own_place(root, tmp_
     assert found.lost == []
 
 
-def test_what_cannot_be_looked_into_fails_by_name(root, cache, monkeypatch):
+def test_what_cannot_be_looked_into_fails_by_name(root, cache, lock_folders):
     touch(root, "run/a.avi", "locked/b.avi")
     (root / "run" / "gone.avi").symlink_to(root / "nothing.avi")
     (root / "gone").symlink_to(root / "nothing")
-    real = os.scandir
-
-    def scandir(folder):
-        if Path(folder).name == "locked":  # root may read everything
-            raise PermissionError(13, "Permission denied")
-        return real(folder)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    lock_folders("locked")
     jobs, failed = plan(root, find_videos(root), cache)
     assert [job.name for job in jobs] == ["run/a.avi"]
     assert all(outcome.failed for outcome in failed)

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 from called_commands import sentence, succeed
-from made_videos import MJPEG_AVI, moving_scene, write_video
+from made_videos import write_two_classes
 
 from twostream.option_fields import from_flat
 from twostream.runs.run_json import start_run
@@ -22,12 +22,7 @@ def finished(tmp_path_factory):
     """A folder with a cache and a pretraining, and what the pretraining printed."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("pretrain")
-    for name, speed in (("still", 0.0), ("moving", 3.0)):
-        for n in range(4):
-            frames = moving_scene(7, 24, 32, speed, 0.0, seed=n)
-            write_video(
-                folder / "videos" / name / f"v_{name}_g{n + 1:02}_c01.avi", frames, MJPEG_AVI
-            )
+    write_two_classes(folder / "videos", 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         succeed("extract-flow videos/ --algorithm farneback")
