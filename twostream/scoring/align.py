@@ -39,7 +39,11 @@ def align(many: Sequence[Scores]) -> list[Scores]:
         row = {identifier: number for number, identifier in enumerate(other.ids)}
         order = np.array([row[identifier] for identifier in first.ids], np.int64)
         other = replace(
-            other, ids=first.ids, logits=other.logits[order], labels=other.labels[order]
+            other,
+            ids=first.ids,
+            logits=other.logits[order],
+            labels=other.labels[order],
+            groups=tuple(other.groups[number] for number in order) if other.groups else (),
         )
         wrong = np.flatnonzero(other.labels != first.labels)
         if len(wrong):

@@ -84,6 +84,7 @@ def score(
         trained_on=tuple(sorted(trained_on)),
         clips=clips,
         crops=crops,
+        groups=tuple(item.group for item in items),
     )
 
 

@@ -42,6 +42,8 @@ class Scores:
     classes: (K) names. trained_on: ids that training saw, the validation part included.
     clips, crops: of how many clips of each video, and crops of each clip, the logits are averages; 0
         where that is not known.
+    groups: (N) the group of each video; videos of one group (one recording, one person) are no
+        independent observations. Empty where that is not known: each is a group of its own.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Scores:
     trained_on: tuple[str, ...]
     clips: int = 0
     crops: int = 0
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, k = len(self.ids), len(self.classes)
@@ -60,6 +63,8 @@ class Scores:
                 f"{self.name}: {n} videos and {k} classes need logits ({n}, {k}) and {n} labels, not "
                 f"{self.logits.shape} and {self.labels.shape}"
             )
+        if self.groups and len(self.groups) != n:
+            raise ScoresError(f"{self.name}: {n} videos need {n} groups, not {len(self.groups)}")
         if len(set(self.ids)) != n:
             raise ScoresError(f"{self.name}: a video is scored twice")
         if not np.isfinite(self.logits).all():
@@ -111,6 +116,7 @@ class Scores:
                 classes=np.array(self.classes, np.str_),
                 trained_on=np.array(self.trained_on, np.str_),
                 views=np.array([self.clips, self.crops]),
+                groups=np.array(self.groups, np.str_),
             )
 
     @classmethod
@@ -128,6 +134,7 @@ class Scores:
                     trained_on=_texts(file["trained_on"]),
                     clips=int(clips),
                     crops=int(crops),
+                    groups=_texts(file["groups"]) if "groups" in file else (),
                 )
         except FileNotFoundError:
             raise ScoresError(

@@ -237,7 +237,9 @@ def whole(tmp_path_factory, recipe):
 
 
 @pytest.fixture
-def forged(whole, tmp_path):
+def forged(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where HDF5 puts external files
+
     def make(forge):
         path = tmp_path / "a" / "v.h5"
         path.parent.mkdir()

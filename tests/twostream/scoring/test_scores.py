@@ -140,6 +140,23 @@ def test_scores_come_back_from_a_file_without_pickles(tmp_path):
                 assert not dtype.hasobject, member
 
 
+def test_groups_are_kept_and_follow_their_videos(tmp_path):
+    one = scores(groups=tuple(f"group {i % 4}" for i in range(12)))
+    one.save(tmp_path / "s.npz")
+    assert Scores.load(tmp_path / "s.npz").groups == one.groups
+
+    order = np.random.default_rng(2).permutation(12)
+    other = replace(
+        one,
+        ids=tuple(one.ids[i] for i in order),
+        groups=tuple(one.groups[i] for i in order),
+        labels=one.labels[order],
+    )
+    assert align([one, other])[1].groups == one.groups
+    with pytest.raises(ScoresError, match="12 groups"):
+        scores(groups=("a", "b"))
+
+
 def test_no_training_videos_are_no_reason_to_fail(tmp_path):
     scores(trained_on=()).save(tmp_path / "s.npz")
     assert Scores.load(tmp_path / "s.npz").trained_on == ()
