@@ -84,6 +84,10 @@ class Scores:
         powers = np.exp(self.logits - self.logits.max(1, keepdims=True))
         return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether each video's class scores more than all others: (N,); not where there is no label."""
+        return np.asarray((self._rank() == 1) & (self.labels >= 0), np.bool_)
+
     def top(self, k: int) -> float:
         """The share of videos whose class is among the k best. A tie counts against the video."""
         return float((self._rank() <= k).mean())
