@@ -29,7 +29,7 @@ from twostream.runs.run_json import (
     refuse_taken,
     start_run,
 )
-from twostream.runs.split_of_run import split_cache
+from twostream.runs.split_of_run import groups_of, split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
 from twostream.scoring.evaluate import items_of_split, score
@@ -185,7 +185,7 @@ def evaluate(
             on_clips=count,
         )
 
-    test, validation = items_of_split(cache, spec, "test", "validation")
+    test, validation = items_of_split(cache, spec, "test", "validation", groups=groups_of(folder))
     if leaked := [item.id for item in test if item.sha256 in spec.learnt]:
         raise UserError(
             f"{cache.root} has as {leaked[0]}, which tests, a file that the network has learnt from: "

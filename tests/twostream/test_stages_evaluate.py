@@ -11,6 +11,7 @@ from flowcache.errors import UserError
 from twostream import stages
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST
+from twostream.runs.training_options import SplitOptions
 from twostream.scoring.evaluate import items_of_split
 from twostream.scoring.scores import Scores, ScoresError
 
@@ -100,6 +101,17 @@ def test_an_evaluation_repeats_that_at_the_end_of_training(finished_runs, toy, t
     assert said == []
 
 
+def test_scores_carry_the_groups_that_the_run_was_told(toy, options, items, tmp_path):
+    # Two groups that no name tells of: the first clips, and the others.
+    groups = {item.id: item.id[-2:] + item.id[:4] for item in items(toy)}
+    lines = [f"{identifier},{group}" for identifier, group in groups.items()]
+    (tmp_path / "groups.csv").write_text("\n".join(["video,group", *lines]))
+    split = SplitOptions(groups=str(tmp_path / "groups.csv"), validation_share=0)
+    scores = stages.train(toy, tmp_path / "run", options(schedule={"epochs": 1}, split=split))
+    assert scores.groups == tuple(groups[identifier] for identifier in scores.ids)
+    assert Scores.load(tmp_path / "run" / "scores.npz").groups == scores.groups
+
+
 def test_a_cache_of_another_recipe_is_evaluated_with_a_word_about_each_difference(
     finished_runs, toy, make_toy, tmp_path
 ):
@@ -137,7 +149,7 @@ def test_evaluation_keeps_the_checkpoints_classes_where_a_cache_has_fewer(
             cache.path(identifier).unlink()
     wild = tuple(i for i in spec.split.test if i.startswith("wild"))
     only_wild = replace(spec, split=replace(spec.split, test=wild))
-    (items,) = items_of_split(cache, only_wild, "test")
+    (items,) = items_of_split(cache, only_wild, "test", groups={})
     assert [item.label for item in items] == [1] * len(wild)
 
 

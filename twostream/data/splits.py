@@ -68,8 +68,8 @@ def divide(
     Groups that share a file's content count as one. Raises VideoIndexError for a class whose videos
     all hang together.
     """
-    bundles = _bundles(items)
-    order = np.random.default_rng(seed).permutation(len(bundles))
+    joined = bundles(items)
+    order = np.random.default_rng(seed).permutation(len(joined))
     kept = _class_counts(items, index)
     goal, held = kept * share, np.zeros_like(kept)
     held_out: set[str] = set()
@@ -81,7 +81,7 @@ def divide(
 
     for wanted_only in (False, True):  # a second pass for the classes that the first left out
         for number in order:
-            bundle = bundles[number]
+            bundle = joined[number]
             counts = _class_counts(bundle, index)
             if bundle[0].id in held_out or np.any((counts > 0) & (kept == counts)):
                 continue
@@ -128,8 +128,8 @@ def write_split(path: Path, index: VideoIndex, split: Split) -> None:
     write_csv(path, [["video", "label", "group", "part"], *rows])
 
 
-def _bundles(items: Sequence[Item]) -> list[list[Item]]:
-    """Items joined by group or by content, sorted by their first id."""
+def bundles(items: Sequence[Item]) -> list[list[Item]]:
+    """Items that must not be parted, joined by group or by content; sorted by their first id."""
     bundle_of: dict[str, list[Item]] = {}
     for item in items:
         joined = [item]

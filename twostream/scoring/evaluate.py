@@ -1,6 +1,7 @@
 """Clips → one vector of logits a video."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -107,10 +108,13 @@ def device_of(accelerator: str) -> torch.device:
     raise UserError(f"there is no {accelerator} here: use auto or cpu", "accelerator")
 
 
-def items_of_split(cache: FlowCache, spec: Spec, *parts: str) -> list[tuple[Item, ...]]:
+def items_of_split(
+    cache: FlowCache, spec: Spec, *parts: str, groups: Mapping[str, str]
+) -> list[tuple[Item, ...]]:
     """The videos of parts of a checkpoint's split, "test" or "validation", as they lie in a cache.
 
-    UserError where one lacks.
+    groups: of the videos, where they are known; their names tell those of others. UserError where a video
+    lacks.
     """
     index = read_index(cache, None, spec.classes)
     here = {item.id for item in index.items}
@@ -123,5 +127,6 @@ def items_of_split(cache: FlowCache, spec: Spec, *parts: str) -> list[tuple[Item
                 f"is {missing[0]}: name the cache that was trained on",
                 "cache",
             )
-        items.append(index.select(ids))
+        chosen = index.select(ids)
+        items.append(tuple(replace(i, group=groups.get(i.id, i.group)) for i in chosen))
     return items
