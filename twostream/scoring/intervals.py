@@ -32,6 +32,9 @@ Measure = Literal["top1", "mean_class"]
 
 Floats = npt.NDArray[np.float64]
 
+RESAMPLES = 10_000
+"""How many times groups are drawn where nothing else is asked for."""
+
 _EXACT = 2**14
 """Up to so many outcomes of the swaps are enumerated; beyond, they are drawn at random."""
 
@@ -64,7 +67,7 @@ def interval(
     seeds: Sequence[Scores],
     measure: Measure = "top1",
     *,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """A measure of a run with its 95 % percentile interval, by drawing groups with replacement.
@@ -84,7 +87,7 @@ def interval(
     another measure, and for less than one resample.
     """
     _check(measure, resamples, seeds)
-    joined = same_videos(seeds)
+    joined = [one.labelled() for one in same_videos(seeds)]
     sums = _sums(joined[0], _results(joined), measure)
     return _bootstrap(sums, (0.0, 1.0), resamples, np.random.default_rng(seed))
 
@@ -94,7 +97,7 @@ def compare(
     other: Sequence[Scores],
     measure: Measure = "top1",
     *,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
     """By how much one run is better than another on the same videos: a paired comparison.
@@ -115,7 +118,7 @@ def compare(
     Raises as `interval`.
     """
     _check(measure, resamples, one, other)
-    joined = same_videos([*one, *other])
+    joined = [run.labelled() for run in same_videos([*one, *other])]
     difference = _results(joined[: len(one)]) - _results(joined[len(one) :])
     sums = _sums(joined[0], difference, measure)
     rng = np.random.default_rng(seed)
@@ -155,11 +158,8 @@ class _Sums:
 
 
 def _sums(scores: Scores, results: Floats, measure: Measure) -> _Sums:
-    counted = scores.labels >= 0
-    if not counted.any():
-        raise ScoresError(f"{scores.name}: no video has a label, so nothing is right or wrong")
-    _, groups = np.unique(np.array(scores.groups or scores.ids)[counted], return_inverse=True)
-    labels = scores.labels[counted] if measure == "mean_class" else np.zeros(counted.sum(), int)
+    _, groups = np.unique(scores.groups or scores.ids, return_inverse=True)
+    labels = scores.labels if measure == "mean_class" else np.zeros(len(scores), np.int64)
     _, columns = np.unique(labels, return_inverse=True)
     shape = groups.max() + 1, columns.max() + 1
     flat = groups * shape[1] + columns
@@ -167,7 +167,7 @@ def _sums(scores: Scores, results: Floats, measure: Measure) -> _Sums:
     def summed(values: Floats) -> Floats:
         return np.bincount(flat, values, shape[0] * shape[1]).reshape(shape)
 
-    return _Sums(summed(results[counted]), summed(np.ones(len(flat))))
+    return _Sums(summed(results), summed(np.ones(len(flat))))
 
 
 def _mean_over_classes(got: Floats, videos: Floats) -> Floats:
