@@ -51,8 +51,14 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """In per cent, as `83.8 [76.2, 90.5]`."""
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        return f"{self:}"
+
+    def __format__(self, sign: str) -> str:
+        """In per cent: `83.8 [76.2, 90.5]`; with the sign "+", of a difference, `+4.8 [-0.9, +9.5]`."""
+        value, low, high = (
+            f"{100 * share:{sign}.1f}" for share in (self.value, self.low, self.high)
+        )
+        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,15 @@ class Comparison:
 
     gain: Interval
     p: float
+
+    def __str__(self) -> str:
+        """As `+4.8 [+0.9, +9.5], p 0.031`."""
+        return f"{self.gain:+}, p {self.shown_p}"
+
+    @property
+    def shown_p(self) -> str:
+        """As `0.031`, or `< 0.001`."""
+        return f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
 
 
 def interval(
