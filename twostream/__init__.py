@@ -10,19 +10,24 @@ if TYPE_CHECKING:
     from flowcache.errors import UserError
     from twostream.api import Clips, Run, create_model, fuse, load, save, train
     from twostream.prediction.predict import Prediction, Predictor
+    from twostream.scoring.intervals import Comparison, Interval, compare, interval
     from twostream.scoring.scores import Scores
     from twostream.stages import Listener
 
 _HOMES = {
     "Clips": "twostream.api",
+    "Comparison": "twostream.scoring.intervals",
+    "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
     "Prediction": "twostream.prediction.predict",
     "Predictor": "twostream.prediction.predict",
     "Run": "twostream.api",
     "Scores": "twostream.scoring.scores",
     "UserError": "flowcache.errors",
+    "compare": "twostream.scoring.intervals",
     "create_model": "twostream.api",
     "fuse": "twostream.api",
+    "interval": "twostream.scoring.intervals",
     "load": "twostream.api",
     "save": "twostream.api",
     "train": "twostream.api",
@@ -31,14 +36,18 @@ _HOMES = {
 
 __all__ = [
     "Clips",
+    "Comparison",
+    "Interval",
     "Listener",
     "Prediction",
     "Predictor",
     "Run",
     "Scores",
     "UserError",
+    "compare",
     "create_model",
     "fuse",
+    "interval",
     "load",
     "save",
     "train",

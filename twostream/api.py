@@ -17,7 +17,7 @@ from twostream import models, stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.clips import ClipReader
 from twostream.data.streams import STREAMS, Stream
-from twostream.fusion import create_rule, shares_of
+from twostream.fusion import Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
@@ -242,21 +242,34 @@ def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = Non
 
 def fuse(
     scores: Sequence[Scores | np.ndarray],
-    weights: Sequence[float] | None = None,
+    weights: Weights | None = None,
     *,
     rule: str = "softmax",
     labels: Sequence[int] | None = None,
+    held_out: Sequence[Scores] = (),
 ) -> Scores:
     """Fuse the scores of the same videos.
 
-    scores: `Scores`, joined by the videos' ids, or logits (N, K) whose rows are the same videos.
-    weights: one for each; by default all alike. labels: (N,), where logits are given.
+    Args:
+        scores: `Scores`, joined by the videos' ids, or logits (N, K) whose rows are the same videos.
+        weights: one for each, or "fit" for the shares that suit `held_out` best; by default all alike.
+        rule: one of those that `twostream fuse --help` lists.
+        labels: (N,), where logits are given.
+        held_out: scores by the same networks, in the same order, of videos that were held out of the
+            training, as `Run.validation_scores`; for rules that are fitted, and for weights that are.
 
-    Raises ScoresError where they do not belong together, UserError for weights or a rule that cannot be.
+    Raises ScoresError where they do not belong together, and where a video is among both; UserError for
+    weights or a rule that cannot be, and where something is to be fitted without `held_out`.
     """
+    if held_out and len(held_out) != len(scores):
+        raise UserError(
+            f"{len(scores)} scores are to be fused, and {len(held_out)} are held out: give one for each",
+            "held_out",
+        )
     named = [_as_scores(one, number, labels) for number, one in enumerate(scores)]
-    shares = shares_of([one.name for one in named], weights or [1.0] * len(named))
-    return create_rule(rule, shares)(align(named))
+    names = [one.name for one in named]
+    held_out = [replace(one, name=name) for one, name in zip(held_out, names, strict=False)]
+    return rule_for(rule, names, () if weights is None else weights, held_out)(align(named))
 
 
 def _as_scores(one: Scores | np.ndarray, number: int, labels: Sequence[int] | None) -> Scores:

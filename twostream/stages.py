@@ -1,4 +1,4 @@
-"""The stages joined on files: cache → split → network → checkpoint → scores → fusion."""
+"""The stages joined on files: cache → split → network → checkpoint → scores; see also score_fusion."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,9 +15,7 @@ from flowcache.errors import UserError
 from twostream.data.index import Item
 from twostream.data.splits import Split, write_split
 from twostream.data.streams import STREAMS
-from twostream.fusion import create_rule, names_of, shares_of
-from twostream.report.pictures import write_confusion_png
-from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
+from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
@@ -31,7 +29,6 @@ from twostream.runs.run_json import (
 )
 from twostream.runs.split_of_run import groups_of, split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
-from twostream.scoring.align import align
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
@@ -223,30 +220,6 @@ def _unlike_those_of(folder: Path, clips: int, crops: int) -> str:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""  # it has none
     return "" if alike else f"{clips}x{crops}"
-
-
-def fuse(
-    folders: Sequence[Path], weights: Sequence[float], rule: str, into: Path, views: str = ""
-) -> list[Scores]:
-    """Fuse the test scores of runs, and write the result into a folder of its own.
-
-    views: which of their scores, where `evaluate` gave several, as "3x10"; the runs' own by default.
-
-    Returns each run's scores, under the name of its folder, and the fused ones. ScoresError where they
-    do not belong together, see `scoring.align`.
-    """
-    names = names_of(folders, "runs")
-    loaded = [Scores.load(folder / files.of_views(files.SCORES, views)) for folder in folders]
-    runs = align([replace(one, name=name) for one, name in zip(loaded, names, strict=True)])
-    shares = shares_of(names, weights)
-    fused = create_rule(rule, shares)(runs)
-    fused.save(into / files.SCORES)
-    write_predictions(into / files.PREDICTIONS, fused)
-    write_confusion_csv(into / files.CONFUSION_TABLE, fused)
-    write_confusion_png(into / files.CONFUSION_PICTURE, [*runs, fused])
-    made_of = [{"run": str(f), "share": shares[f.name]} for f in folders]
-    write_metrics(into / files.METRICS, {"rule": rule, "runs": made_of, "test": fused})
-    return [*runs, fused]
 
 
 def spec_of(

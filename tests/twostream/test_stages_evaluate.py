@@ -12,6 +12,7 @@ from twostream import stages
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST
 from twostream.runs.training_options import SplitOptions
+from twostream.score_fusion import fuse
 from twostream.scoring.evaluate import items_of_split
 from twostream.scoring.scores import Scores, ScoresError
 
@@ -176,13 +177,13 @@ def test_unlike_views_are_not_fused_and_like_ones_are_by_their_name(finished_run
     runs = [shutil.copytree(finished_runs / s, tmp_path / s) for s in ("spatial", "temporal")]
     stages.evaluate(toy, runs[0], clips=3, jobs=0)
     with pytest.raises(ScoresError, match="does not exist"):
-        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
+        fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
     stages.evaluate(toy, runs[1], clips=3, jobs=0)
-    scores = stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
-    assert [one.clips for one in scores[:2]] == [3, 3]
+    result = fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="3x1")
+    assert [one.clips for one in result.runs] == [3, 3]
     shutil.copy(runs[0] / "scores-3x1.npz", runs[0] / "scores.npz")
     with pytest.raises(ScoresError, match="3 clips × 1 crops and 2 clips × 1 crops"):
-        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+        fuse(runs, (0.5,), "softmax", tmp_path / "fused")
 
 
 def test_a_test_video_that_has_become_a_training_video_is_refused(

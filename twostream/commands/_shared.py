@@ -24,20 +24,31 @@ errors = Console(highlight=False, markup=False, stderr=True)
 CACHE = click.option(
     "--cache", type=FOLDER, default=Path("cache"), show_default=True, help="Folder of the cache."
 )
+
+
+class WeightsOrFit(Numbers):
+    """Numbers with commas between them, or `fit`."""
+
+    def convert(self, value: Any, *rest: Any) -> Any:
+        """`1,0.5` → (1.0, 0.5)."""
+        return value if value == "fit" else super().convert(value, *rest)
+
+
 WEIGHTS = click.option(
     "--weights",
-    type=Numbers(),
-    default=(0.5,),
-    show_default=False,
-    metavar="SHARE|W,W,…",
-    help="The share of the second of two runs, or a weight for each run; 0.5 by default.",
+    type=WeightsOrFit(),
+    default=(),
+    show_default="all alike",
+    metavar="SHARE|W,W,…|fit",
+    help="The share of the second of two runs, a weight for each run, or those that fit what training "
+    "held back.",
 )
 RULE = click.option(
     "--rule",
     type=click.Choice(fusion.names()),
     default="softmax",
     show_default=True,
-    help="What is averaged: probabilities or logits.",
+    help="How the scores are joined. What is fitted is fitted on what training held back.",
 )
 RUNS = (Path("runs/spatial"), Path("runs/temporal"))
 """The runs that are fused where none are named."""

@@ -8,6 +8,7 @@ import click
 from flowcache.errors import UserError
 from twostream.commands._shared import notes
 from twostream.commands.cache import cache
+from twostream.commands.compare import compare
 from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
 from twostream.commands.extract_flow import extract_flow
@@ -18,7 +19,19 @@ from twostream.commands.pretrain import pretrain
 from twostream.commands.show import show
 from twostream.commands.train import train
 
-_IN_ORDER = (extract_flow, train, fuse, predict, evaluate, pretrain, show, cache, models, demo)
+_IN_ORDER = (
+    extract_flow,
+    train,
+    fuse,
+    predict,
+    evaluate,
+    compare,
+    pretrain,
+    show,
+    cache,
+    models,
+    demo,
+)
 
 
 class _Group(click.Group):

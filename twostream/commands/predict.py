@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from twostream.commands._shared import (
     results,
 )
 from twostream.runs.training_options import TrainOptions
+
+if TYPE_CHECKING:
+    from twostream.fusion import Weights
 
 
 @click.command(
@@ -46,7 +49,7 @@ from twostream.runs.training_options import TrainOptions
 def predict(
     videos: Sequence[Path],
     run: Sequence[Path],
-    weights: Sequence[float],
+    weights: "Weights",
     rule: str,
     clips: int,
     crops: int,
@@ -59,12 +62,13 @@ def predict(
     """
     from flowcache.errors import UserError
     from twostream.commands._progress import Bar
-    from twostream.fusion import shares_of
     from twostream.prediction.predict import Predictor
 
-    if len(run) > 1:
-        shares_of([folder.name for folder in run], weights)  # before anything is computed
     predictor = Predictor(run)
+    if len(run) > 1:
+        predictor.rule(
+            rule, weights
+        )  # so that what cannot be fused is refused before the first video
     print_lines(predictor.notes, errors)
     predictions, failures = [], []
     with Bar(notes, "predict", "videos") as bar:

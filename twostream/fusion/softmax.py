@@ -1,10 +1,10 @@
 """Average of softmax scores: Simonyan & Zisserman 2014, "Two-Stream Convolutional Networks", 3.2."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
-import numpy as np
+from scipy.special import logsumexp
 
+from twostream.fusion._pooling import fused, log_probabilities, shares_of
 from twostream.scoring.scores import Scores
 
 
@@ -15,10 +15,8 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
     """
 
     def fuse(streams: Sequence[Scores]) -> Scores:
-        shares = np.array([weights[s.name] for s in streams]) / sum(weights.values())
-        probabilities = np.tensordot(shares, [s.softmax().astype(np.float64) for s in streams], 1)
-        # A probability that underflowed to 0 in every stream must stay a number.
-        logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-        return replace(streams[0], name="fused", logits=logits.astype(np.float32))
+        # Summed as logarithms, so that probabilities too small for a number keep their order.
+        each = [log_probabilities(one) for one in streams]
+        return fused(streams, logsumexp(each, axis=0, b=shares_of(streams, weights)))
 
     return fuse

@@ -14,11 +14,12 @@ from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
 from flowcache.workers.devices import for_this_machine
 from twostream.data.index import Item
-from twostream.fusion import create_rule, names_of, shares_of
+from twostream.fusion import Fusion, Weights, names_of, needs_held_out, rule_for
 from twostream.nets.normalize import Normalized
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
 from twostream.scoring.evaluate import score
+from twostream.scoring.of_runs import held_out_scores_of
 from twostream.scoring.scores import Scores
 
 
@@ -43,6 +44,8 @@ class Predictor:
         Raises UserError for a folder without a network, and where not all know the same classes.
         """
         self.names = names_of(folders, "run")
+        self._folders = folders
+        self._rules: dict[tuple[str, Weights], Fusion] = {}
         self._streams: list[tuple[Normalized, Spec]] = [
             load_checkpoint(folder / files.BEST, (networks or {}).get(folder.name))
             for folder in folders
@@ -68,11 +71,23 @@ class Predictor:
         ]
         return list(dict.fromkeys(notes))
 
+    def rule(self, name: str = "softmax", weights: Weights = ()) -> Fusion:
+        """A fusion rule for the runs; what is fitted is fitted once, on the runs' validation scores.
+
+        Raises UserError for a rule or weights that cannot be, and where a run has no such scores.
+        """
+        key = name, weights if weights == "fit" else tuple(weights)
+        if key not in self._rules:
+            fits = needs_held_out(name, weights)
+            held_out = held_out_scores_of(self._folders) if fits else ()
+            self._rules[key] = rule_for(name, self.names, weights, held_out)
+        return self._rules[key]
+
     def __call__(
         self,
         video: str | Path,
         *,
-        weights: Sequence[float] = (0.5,),
+        weights: Weights = (),
         rule: str = "softmax",
         clips: int = 10,
         crops: int = 1,
@@ -80,11 +95,11 @@ class Predictor:
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights: see `fusion.shares_of`. rule: a fusion rule. clips, crops: see `data.clips.TestClips`.
+        weights, rule: see `rule`. clips, crops: see `data.clips.TestClips`.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
-        shares = shares_of(self.names, weights) if len(self.names) > 1 else {}
+        fusion = self.rule(rule, weights) if len(self.names) > 1 else None
         video = Path(video)
         if not video.is_file():
             raise UserError(f"{video} is no file: name a video", "videos")
@@ -108,9 +123,12 @@ class Predictor:
                         workers=0,
                     )
                 )
-        scores = [replace(one, name=name) for one, name in zip(scores, self.names, strict=True)]
-        if shares:
-            scores.append(create_rule(rule, shares)(scores))
+        scores = [
+            replace(one, name=name, ids=(str(video),))
+            for one, name in zip(scores, self.names, strict=True)
+        ]
+        if fusion:
+            scores.append(fusion(scores))
         return Prediction(str(video), {one.name: _best(one, top) for one in scores})
 
 

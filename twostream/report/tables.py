@@ -2,50 +2,77 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 from rich.table import Table
 
 from flowcache.atomic import write_csv
 from twostream.runs.run_json import versions, write_json
+from twostream.scoring.intervals import RESAMPLES, Interval, Measure, interval
+from twostream.scoring.metrics import (
+    expected_calibration_error,
+    negative_log_likelihood,
+    per_class,
+)
 from twostream.scoring.scores import Scores
 
 
 def accuracy_table(streams: Sequence[Scores], title: str) -> Table:
-    """One row for each: the accuracies in percent."""
-    names = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class"}
-    rows = [(scores.name, accuracies(scores)) for scores in streams]
-    kept = [name for name in names if all(name in row for _, row in rows)]
-    table = Table(title=title, title_justify="left")
-    table.add_column("stream")
+    """One row for each: the accuracies in percent with their 95 % intervals, and the calibration."""
+    measures = [accuracies(scores) for scores in streams]
+    kept = [name for name in _HEADINGS if all(name in one for one in measures)]
+    of_groups = any(one["intervals"]["groups"] < one["videos"] for one in measures)
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=f"in brackets: 95 % interval, bootstrap over {'groups' if of_groups else 'videos'}",
+        caption_justify="left",
+    )
+    table.add_column("stream", overflow="fold")
     for name in kept:
-        table.add_column(names[name], justify="right")
-    for stream, row in rows:
-        table.add_row(stream, *(f"{100 * row[name]:.1f}" for name in kept))
+        table.add_column(_HEADINGS[name], justify="right")
+    for scores, one in zip(streams, measures, strict=True):
+        table.add_row(scores.name, *(_cell(one, name) for name in kept))
     return table
 
 
+_HEADINGS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class": "mean class",
+    "calibration_error": "ECE",
+    "negative_log_likelihood": "NLL",
+}
+
+
+def _cell(measures: Mapping[str, Any], name: str) -> str:
+    """What a row of the table says of a measure: in percent, but for the likelihood."""
+    value, bounds = measures[name], measures["intervals"].get(name)
+    if bounds:
+        return str(Interval(value, *bounds))
+    return f"{value:.2f}" if name == "negative_log_likelihood" else f"{100 * value:.1f}"
+
+
 def write_predictions(path: Path, scores: Scores) -> None:
-    """A CSV file: video, label, prediction, its probability, the label's probability; worst first."""
+    """A CSV file: video, label, prediction, its probability, the label's probability; worst first.
+
+    What has no label comes last, with two empty fields.
+    """
     probabilities = scores.softmax()
     best = probabilities.argmax(1)
-    rows = []
-    for number, identifier in enumerate(scores.ids):
-        own = probabilities[number, scores.labels[number]]
-        rows.append(
-            (
-                own,
-                identifier,
-                scores.classes[scores.labels[number]],
-                scores.classes[best[number]],
-                probabilities[number, best[number]],
-            )
-        )
-    header = ["video", "label", "prediction", "probability", "probability of the label"]
+    own = np.where(scores.labels < 0, np.inf, probabilities[np.arange(len(scores)), scores.labels])
     written = [
-        [identifier, label, prediction, f"{probability:.4f}", f"{own:.4f}"]
-        for own, identifier, label, prediction, probability in sorted(rows)
+        [
+            scores.ids[row],
+            (*scores.classes, "")[scores.labels[row]],
+            scores.classes[best[row]],
+            f"{probabilities[row, best[row]]:.4f}",
+            "" if scores.labels[row] < 0 else f"{own[row]:.4f}",
+        ]
+        for row in sorted(range(len(scores)), key=lambda row: (own[row], scores.ids[row]))
     ]
+    header = ["video", "label", "prediction", "probability", "probability of the label"]
     write_csv(path, [header, *written])
 
 
@@ -65,15 +92,30 @@ def write_metrics(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, plain | {"versions": versions()})
 
 
-def accuracies(scores: Scores) -> dict[str, float]:
-    """How many videos were scored, and the shares that were right.
+def accuracies(scores: Scores) -> dict[str, Any]:
+    """What `metrics.json` has of scores, see docs/formats.md: shares that are right, with intervals.
 
-    Without the top 5 where there are no more than five classes, since all videos are right then.
+    Of the videos that have a label; ScoresError where none has one. Without the top 5 where there are no
+    more than five classes, since all videos are right then.
     """
+    scores = scores.labelled()
     top5 = {"top5": scores.top(5)} if len(scores.classes) > 5 else {}
+    bounds = {measure: interval([scores], measure) for measure in get_args(Measure)}
     return {
         "videos": len(scores),
         "top1": scores.top(1),
         **top5,
         "mean_class": scores.mean_class_accuracy(),
+        "calibration_error": expected_calibration_error(scores),
+        "negative_log_likelihood": negative_log_likelihood(scores),
+        "intervals": {
+            **{measure: [bound.low, bound.high] for measure, bound in bounds.items()},
+            "level": 0.95,
+            "groups": len(set(scores.groups or scores.ids)),
+            "resamples": RESAMPLES,
+        },
+        "classes": {
+            name: {"videos": videos, "top1": top1}
+            for name, (videos, top1) in per_class(scores).items()
+        },
     }

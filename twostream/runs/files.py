@@ -24,6 +24,9 @@ PREDICTIONS = "predictions.csv"
 CONFUSION_TABLE, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 """The confusion matrix of a fusion."""
 
+WEIGHTS_TABLE, WEIGHTS_PICTURE = "weights.csv", "weights.png"
+"""What a fusion of two runs would have given with every share of the second."""
+
 OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
 """What a new run in the same folder takes away of an earlier one."""
 

@@ -32,6 +32,9 @@ Measure = Literal["top1", "mean_class"]
 
 Floats = npt.NDArray[np.float64]
 
+RESAMPLES = 10_000
+"""How many times groups are drawn where nothing else is asked for."""
+
 _EXACT = 2**14
 """Up to so many outcomes of the swaps are enumerated; beyond, they are drawn at random."""
 
@@ -48,8 +51,14 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """In per cent, as `83.8 [76.2, 90.5]`."""
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        return f"{self:}"
+
+    def __format__(self, sign: str) -> str:
+        """In per cent: `83.8 [76.2, 90.5]`; with the sign "+", of a difference, `+4.8 [-0.9, +9.5]`."""
+        value, low, high = (
+            f"{100 * share:{sign}.1f}" for share in (self.value, self.low, self.high)
+        )
+        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,21 @@ class Comparison:
     gain: Interval
     p: float
 
+    def __str__(self) -> str:
+        """As `+4.8 [+0.9, +9.5], p 0.031`."""
+        return f"{self.gain:+}, p {self.shown_p}"
+
+    @property
+    def shown_p(self) -> str:
+        """As `0.031`, or `< 0.001`."""
+        return f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
+
 
 def interval(
     seeds: Sequence[Scores],
     measure: Measure = "top1",
     *,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """A measure of a run with its 95 % percentile interval, by drawing groups with replacement.
@@ -84,7 +102,7 @@ def interval(
     another measure, and for less than one resample.
     """
     _check(measure, resamples, seeds)
-    joined = same_videos(seeds)
+    joined = [one.labelled() for one in same_videos(seeds)]
     sums = _sums(joined[0], _results(joined), measure)
     return _bootstrap(sums, (0.0, 1.0), resamples, np.random.default_rng(seed))
 
@@ -94,7 +112,7 @@ def compare(
     other: Sequence[Scores],
     measure: Measure = "top1",
     *,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
     """By how much one run is better than another on the same videos: a paired comparison.
@@ -115,7 +133,7 @@ def compare(
     Raises as `interval`.
     """
     _check(measure, resamples, one, other)
-    joined = same_videos([*one, *other])
+    joined = [run.labelled() for run in same_videos([*one, *other])]
     difference = _results(joined[: len(one)]) - _results(joined[len(one) :])
     sums = _sums(joined[0], difference, measure)
     rng = np.random.default_rng(seed)
@@ -155,11 +173,8 @@ class _Sums:
 
 
 def _sums(scores: Scores, results: Floats, measure: Measure) -> _Sums:
-    counted = scores.labels >= 0
-    if not counted.any():
-        raise ScoresError(f"{scores.name}: no video has a label, so nothing is right or wrong")
-    _, groups = np.unique(np.array(scores.groups or scores.ids)[counted], return_inverse=True)
-    labels = scores.labels[counted] if measure == "mean_class" else np.zeros(counted.sum(), int)
+    _, groups = np.unique(scores.groups or scores.ids, return_inverse=True)
+    labels = scores.labels if measure == "mean_class" else np.zeros(len(scores), np.int64)
     _, columns = np.unique(labels, return_inverse=True)
     shape = groups.max() + 1, columns.max() + 1
     flat = groups * shape[1] + columns
@@ -167,7 +182,7 @@ def _sums(scores: Scores, results: Floats, measure: Measure) -> _Sums:
     def summed(values: Floats) -> Floats:
         return np.bincount(flat, values, shape[0] * shape[1]).reshape(shape)
 
-    return _Sums(summed(results[counted]), summed(np.ones(len(flat))))
+    return _Sums(summed(results), summed(np.ones(len(flat))))
 
 
 def _mean_over_classes(got: Floats, videos: Floats) -> Floats:

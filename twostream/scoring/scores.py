@@ -1,7 +1,7 @@
 """What a network says of each video, and how right it is."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -84,28 +84,44 @@ class Scores:
         powers = np.exp(self.logits - self.logits.max(1, keepdims=True))
         return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
+    def labelled(self) -> Self:
+        """Those of the videos that have a label, in their order. ScoresError where none has one."""
+        rows = np.flatnonzero(self.labels >= 0)
+        if not len(rows):
+            raise ScoresError(f"{self.name}: no video has a label, so nothing is right or wrong")
+        if len(rows) == len(self):
+            return self
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            logits=self.logits[rows],
+            labels=self.labels[rows],
+            groups=tuple(self.groups[row] for row in rows) if self.groups else (),
+        )
+
     def right(self) -> npt.NDArray[np.bool_]:
-        """Whether each video's class scores more than all others: (N,); not where there is no label."""
-        return np.asarray((self._rank() == 1) & (self.labels >= 0), np.bool_)
+        """Whether each labelled video's class scores more than all others. A tie is wrong."""
+        return np.asarray(self._rank() == 1, np.bool_)
 
     def top(self, k: int) -> float:
-        """The share of videos whose class is among the k best. A tie counts against the video."""
+        """The share of labelled videos whose class is among the k best. A tie counts against one."""
         return float((self._rank() <= k).mean())
 
     def mean_class_accuracy(self) -> float:
         """Top-1 of each class that has videos, averaged over those classes."""
-        right = self._rank() == 1
-        return float(np.mean([right[self.labels == k].mean() for k in np.unique(self.labels)]))
+        right, labels = self.right(), self.labelled().labels
+        return float(np.mean([right[labels == k].mean() for k in np.unique(labels)]))
 
     def _rank(self) -> npt.NDArray[np.int64]:
-        """How many classes score no less than the true one, itself included: (N,)."""
-        own = np.take_along_axis(self.logits, self.labels[:, None], 1)
-        return np.asarray((self.logits >= own).sum(1), np.int64)
+        """How many classes score no less than the true one, itself included: (labelled videos)."""
+        one = self.labelled()
+        own = np.take_along_axis(one.logits, one.labels[:, None], 1)
+        return np.asarray((one.logits >= own).sum(1), np.int64)
 
     def confusion(self) -> npt.NDArray[np.int64]:
-        """(K, K) counts: row the true class, column the predicted one."""
-        k = len(self.classes)
-        flat = self.labels * k + self.logits.argmax(1)
+        """(K, K) counts of labelled videos: row the true class, column the predicted one."""
+        k, one = len(self.classes), self.labelled()
+        flat = one.labels * k + one.logits.argmax(1)
         return np.bincount(flat, minlength=k * k).reshape(k, k)
 
     def save(self, path: Path) -> None:

@@ -65,4 +65,4 @@ def test_with_json_progress_goes_to_standard_error(work, monkeypatch):
 def test_nothing_but_json_comes_on_standard_output(copy):
     result = installed("-q fuse --json", copy)
     assert (result.returncode, result.stderr) == (0, "")
-    assert set(json.loads(result.stdout)) == {"spatial", "temporal", "fused"}
+    assert set(json.loads(result.stdout)["runs"]) == {"spatial", "temporal"}

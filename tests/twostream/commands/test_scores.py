@@ -63,7 +63,7 @@ def test_three_runs_are_fused_two_of_them_of_one_stream_under_their_own_names(co
     names = ("spatial", "temporal", "wider")
     words = " ".join(f"runs/{name}" for name in names)
     read = json.loads(succeed(f"fuse {words} --weights 1,1.5,2.5 --run runs/three --json"))
-    assert list(read) == [*names, "fused"]
+    assert list(read["runs"]) == list(names)
     *parts, fused = scores_of(copy, *names, "three")
     assert not np.array_equal(parts[1].logits, parts[2].logits)
     expected = sum(w * softmax(p.logits) for w, p in zip((0.2, 0.3, 0.5), parts, strict=True))
@@ -89,7 +89,40 @@ def test_runs_of_equal_names_are_refused(copy):
     assert "rename one" in sentence(f"predict {video} --run runs/temporal --run other/temporal")
 
 
+def test_a_fusion_says_what_it_gains_and_its_json_carries_all_that_is_written(copy):
+    output = succeed("fuse --weights fit")
+    assert "fitted on" in output
+    assert "gain over" in output
+    assert "The fusion does not help" in output
+    read = json.loads(succeed("fuse --weights fit --json"))
+    written = json.loads((copy / "runs" / "fused" / "metrics.json").read_text())
+    assert read["gain"] == written["gain"]
+    assert read["held_out"] == written["held_out"] > 0
+    assert list(read["shares"].values()) == [one["share"] for one in written["runs"]]
+    assert len(read["curve"]["shares"]) == len(read["curve"]["validation"]) == 21
+
+
+def test_a_fitted_rule_needs_no_weights_and_refuses_numbers(copy):
+    output = succeed("fuse --rule log_linear")
+    assert "fused by log_linear" in output
+    assert "shares:" not in output
+    said = sentence("fuse --rule log_linear --weights 0.5")
+    assert "log_linear has no shares" in said
+    assert "--weights" in said
+    (copy / "runs" / "spatial" / "validation_scores.npz").unlink()
+    said = sentence("fuse --rule log_linear")
+    assert "has no validation_scores.npz" in said
+    assert "--rule" in said
+
+
 # predict
+
+
+@pytest.mark.parametrize("words", ["--weights fit", "--rule log_linear"])
+def test_predictions_are_fused_by_what_was_fitted_on_the_validation_scores(work, words):
+    video = str(next((work / "videos" / "moving").iterdir()))
+    (read,) = json.loads(succeed(["predict", video, "--clips", "2", "--json", *words.split()]))
+    assert sum(best["probability"] for best in read["fused"]) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_prediction_is_a_table_or_json(work):

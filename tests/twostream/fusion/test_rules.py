@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,43 +5,50 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_scores import told_streams
 
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream import fusion, stages
-from twostream.fusion import shares_of
-from twostream.runs.files import SCORES
-from twostream.scoring.scores import Scores, ScoresError
+from twostream import fusion
+from twostream.fusion import create_rule, shares_of
 
 NAMES = plugins.names(fusion)
+LEARNT = {"stacking", "svm"}
+"""They learn the classes anew, and know no shares and no probabilities of a stream."""
+
 EVERY = pytest.mark.parametrize("rule", NAMES)
+POOLED = pytest.mark.parametrize("rule", sorted({*NAMES} - LEARNT))
+WITH_SHARES = pytest.mark.parametrize("rule", sorted({*NAMES} - LEARNT - {"log_linear"}))
 WEIGHT = st.floats(0, 10, allow_nan=False)
+HELD_OUT = told_streams(seed=77, n=40, part="held out")
+"""On which the rules are fitted that want it."""
 
 
 def streams(seed=0, n=9, k=5, scale=3.0):
+    """Two streams whose logits are noise."""
     rng = np.random.default_rng(seed)
-    common = {
-        "ids": tuple(f"c/{i}" for i in range(n)),
-        "labels": rng.integers(0, k, n),
-        "classes": tuple(f"class {c}" for c in range(k)),
-        "trained_on": ("c/x",),
-    }
     return [
-        Scores(name=name, logits=rng.normal(0, scale, (n, k)).astype(np.float32), **common)
-        for name in ("spatial", "temporal")
+        replace(one, logits=rng.normal(0, scale, (n, k)).astype(np.float32))
+        for one in told_streams(seed=seed, n=n, k=k)
     ]
 
 
 def fuse(rule, weights, given_streams):
-    return plugins.create(fusion, rule, weights=weights)(given_streams)
+    return create_rule(rule, weights, HELD_OUT)(given_streams)
 
 
 def probabilities(one):
     return torch.softmax(torch.from_numpy(one.logits.astype(np.float64)), 1).numpy()
 
 
-def test_there_are_both_usual_rules():
-    assert {"softmax", "logits"} <= set(NAMES)
+def order(one):
+    """The classes of each video from the least to the most probable."""
+    return one.logits.argsort(1)
+
+
+def test_there_are_the_usual_rules():
+    averages = {"softmax", "logits", "product", "max"}
+    assert averages | LEARNT | {"temperature", "per_class", "log_linear"} <= set(NAMES)
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,7 +75,33 @@ def test_logits_fusion_is_the_weighted_mean_of_logits(a, b, seed):
     np.testing.assert_allclose(fused.logits, expected, atol=1e-5)
 
 
-def test_the_two_rules_differ_where_one_stream_is_much_surer():
+@settings(max_examples=40, deadline=None)
+@given(WEIGHT, WEIGHT, st.integers(0, 999))
+def test_the_product_has_exponents_of_the_mean_1(a, b, seed):
+    if a + b < 1e-3:
+        return
+    one, two = streams(seed)
+    product = probabilities(one) ** (2 * a / (a + b)) * probabilities(two) ** (2 * b / (a + b))
+    fused = fuse("product", {"spatial": a, "temporal": b}, [one, two])
+    np.testing.assert_allclose(
+        probabilities(fused), product / product.sum(1, keepdims=True), atol=1e-6
+    )
+    mean = fuse("logits", {"spatial": a, "temporal": b}, [one, two])
+    np.testing.assert_array_equal(order(fused), order(mean))
+
+
+@settings(max_examples=40, deadline=None)
+@given(WEIGHT, WEIGHT, st.integers(0, 999))
+def test_the_maximum_is_that_of_the_weighted_probabilities(a, b, seed):
+    if a + b < 1e-3:
+        return
+    one, two = streams(seed)
+    most = np.maximum(a * probabilities(one), b * probabilities(two))
+    fused = fuse("max", {"spatial": a, "temporal": b}, [one, two])
+    np.testing.assert_allclose(probabilities(fused), most / most.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_averages_of_probabilities_and_of_logits_differ_where_one_stream_is_much_surer():
     one, two = streams(n=1, k=3)
     sure = replace(one, logits=np.array([[30.0, 0.0, 0.0]], np.float32))
     unsure = replace(two, logits=np.array([[0.0, 1.0, 0.9]], np.float32))
@@ -80,17 +112,17 @@ def test_the_two_rules_differ_where_one_stream_is_much_surer():
     assert by_logits.logits.argmax() == 0
 
 
-@EVERY
+@WITH_SHARES
 @pytest.mark.parametrize("only", [0, 1])
 def test_a_weight_of_zero_leaves_the_other_stream(rule, only):
     given_streams = streams()
     weights = {"spatial": 1.0 - only, "temporal": float(only)}
     fused = fuse(rule, weights, given_streams)
-    np.testing.assert_allclose(probabilities(fused), probabilities(given_streams[only]), atol=1e-6)
+    np.testing.assert_array_equal(order(fused), order(given_streams[only]))
     assert fused.top(1) == given_streams[only].top(1)
 
 
-@EVERY
+@WITH_SHARES
 def test_weights_go_by_name_and_only_their_ratio_counts(rule):
     one, two = streams()
     fused = fuse(rule, {"temporal": 1.5, "spatial": 1.0}, [one, two])
@@ -100,21 +132,45 @@ def test_weights_go_by_name_and_only_their_ratio_counts(rule):
         np.testing.assert_allclose(fused.logits, other.logits, rtol=1e-5, atol=1e-6)
 
 
-@EVERY
-def test_equal_streams_fuse_to_themselves_and_the_result_keeps_who_is_who(rule):
+@pytest.mark.parametrize("rule", ["logits", "max", "softmax"])
+def test_averages_of_equal_streams_are_what_they_are(rule):
     one, _ = streams()
     fused = fuse(rule, {"spatial": 0.3, "temporal": 0.7}, [one, replace(one, name="temporal")])
     np.testing.assert_allclose(probabilities(fused), probabilities(one), atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["log_linear", "product", "temperature"])
+def test_equal_streams_that_are_made_surer_keep_the_order_of_their_classes(rule):
+    one, _ = streams()
+    pair = [replace(one, name=name) for name in ("spatial", "temporal")]
+    held_out = [replace(HELD_OUT[0], name=each.name) for each in pair]
+    fused = create_rule(rule, {"spatial": 0.3, "temporal": 0.7}, held_out)(pair)
+    np.testing.assert_array_equal(order(fused), order(one))
+
+
+@EVERY
+def test_the_result_keeps_who_is_who(rule):
+    one, two = streams()
+    fused = fuse(rule, {"spatial": 0.3, "temporal": 0.7}, [one, two])
     assert (fused.ids, fused.classes, fused.trained_on) == (one.ids, one.classes, one.trained_on)
+    assert fused.groups == one.groups
     np.testing.assert_array_equal(fused.labels, one.labels)
     assert fused.logits.dtype == np.float32
     assert fused.name == "fused"
 
 
 @EVERY
+def test_streams_go_by_their_names_and_not_by_their_order(rule):
+    one, two = streams()
+    weights = {"spatial": 0.3, "temporal": 0.7}
+    fused, turned = fuse(rule, weights, [one, two]), fuse(rule, weights, [two, one])
+    np.testing.assert_allclose(turned.logits, fused.logits, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
 def test_probabilities_that_vanish_stay_numbers(rule):
-    one, two = streams(n=2, k=3)
-    logits = np.array([[5000.0, 0.0, -5000.0], [0.0, 0.0, 800.0]], np.float32)
+    one, two = streams(n=2)
+    logits = np.array([[5000.0, 0, -5000, 0, 0], [0.0, 0, 800, 0, 0]], np.float32)
     fused = fuse(
         rule,
         {"spatial": 0.5, "temporal": 0.5},
@@ -136,6 +192,8 @@ def test_probabilities_that_vanish_stay_numbers(rule):
         ((1,), {"a": 0.0, "b": 1.0}),
         ((1, 1.5), {"a": 0.4, "b": 0.6}),
         ((0, 3), {"a": 0.0, "b": 1.0}),
+        ((), {"a": 0.5, "b": 0.5}),
+        ((), {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}),
         ((1, 2, 5), {"a": 0.125, "b": 0.25, "c": 0.625}),
     ],
 )
@@ -158,7 +216,7 @@ def test_shares_add_up_to_one_and_keep_the_ratios(weights):
     [
         ("a", (1,)),
         ("", ()),
-        ("ab", ()),
+        ("a", "fit"),
         ("ab", (1.01,)),
         ("ab", (-0.01,)),
         ("ab", (float("nan"),)),
@@ -181,94 +239,8 @@ def test_weights_that_make_no_mean_are_refused(names, weights):
 @EVERY
 def test_the_rules_are_made_by_name(rule):
     assert fusion.names() == NAMES
-    one, two = streams()
-    fused = fusion.create_rule(rule, {"spatial": 0.3, "temporal": 0.7})([one, two])
-    expected = fuse(rule, {"spatial": 3, "temporal": 7}, [one, two])
-    np.testing.assert_allclose(fused.logits, expected.logits, atol=1e-6)
-
-
-# The stage, on files
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Folders of two runs, whose videos are in different orders."""
-    one, two = streams(n=30)
-    order = np.random.default_rng(3).permutation(30)
-    two = replace(
-        two,
-        ids=tuple(two.ids[i] for i in order),
-        logits=two.logits[order],
-        labels=two.labels[order],
-    )
-    for scores in (one, two):
-        scores.save(tmp_path / scores.name / SCORES)
-    return [tmp_path / "spatial", tmp_path / "temporal"]
-
-
-@EVERY
-def test_fused_runs_are_joined_by_id_and_written(runs, rule, tmp_path):
-    one, two = streams(n=30)
-    results = stages.fuse(runs, [0.6], rule, tmp_path / "fused")
-    assert [s.name for s in results] == ["spatial", "temporal", "fused"]
-    expected = fuse(rule, {"spatial": 0.4, "temporal": 0.6}, [one, two])
-    np.testing.assert_allclose(results[2].logits, expected.logits, atol=1e-6)
-    written = Scores.load(tmp_path / "fused" / SCORES)
-    assert written.ids == one.ids
-    np.testing.assert_array_equal(written.logits, results[2].logits)
-    for name in ("predictions.csv", "confusion.csv", "confusion.png"):
-        assert (tmp_path / "fused" / name).stat().st_size > 0
-
-
-def test_runs_of_one_stream_are_told_apart_by_their_folders(runs, tmp_path):
-    one, two = streams(n=30)
-    third = replace(one, logits=one.logits[::-1].copy())
-    third.save(tmp_path / "spatial again" / SCORES)
-    folders = [*runs, tmp_path / "spatial again"]
-    *parts, fused = stages.fuse(folders, (1, 2, 1), "logits", tmp_path / "fused")
-    assert [part.name for part in parts] == ["spatial", "temporal", "spatial again"]
-    expected = (one.logits.astype(float) + 2 * two.logits + third.logits) / 4
-    np.testing.assert_allclose(fused.logits, expected, atol=1e-5)
-
-
-def test_the_measures_of_a_fusion_are_those_of_its_scores_with_the_shares(runs, tmp_path):
-    stages.fuse(runs, (1, 3), "softmax", tmp_path / "fused")
-    metrics = json.loads((tmp_path / "fused" / "metrics.json").read_text())
-    with np.load(tmp_path / "fused" / SCORES) as file:
-        logits, labels = file["logits"], file["labels"]
-    right = logits.argmax(1) == labels
-    assert metrics["test"]["videos"] == 30
-    assert metrics["test"]["top1"] == pytest.approx(right.mean())
-    by_class = [right[labels == k].mean() for k in sorted(set(labels.tolist()))]
-    assert metrics["test"]["mean_class"] == pytest.approx(np.mean(by_class))
-    assert metrics["rule"] == "softmax"
-    assert metrics["runs"] == [
-        {"run": str(runs[0]), "share": 0.25},
-        {"run": str(runs[1]), "share": 0.75},
-    ]
-    assert "python" in metrics["versions"]
-
-
-def test_folders_of_one_name_are_refused(runs, tmp_path):
-    streams(n=30)[0].save(tmp_path / "other" / "spatial" / SCORES)
-    with pytest.raises(UserError, match="of one name: rename one"):
-        stages.fuse([runs[0], tmp_path / "other" / "spatial"], [0.5], "softmax", tmp_path / "f")
-    assert not (tmp_path / "f").exists()
-
-
-def test_an_unknown_rule_is_refused_with_the_known_ones(runs, tmp_path):
-    with pytest.raises(UserError, match=r"'product'.*logits.*softmax"):
-        stages.fuse(runs, [0.5], "product", tmp_path / "fused")
-
-
-def test_a_stream_that_was_not_trained_is_refused_by_its_path(runs, tmp_path):
-    with pytest.raises(ScoresError, match="audio"):
-        stages.fuse([runs[0], tmp_path / "audio"], [0.5], "softmax", tmp_path / "fused")
-
-
-def test_runs_that_do_not_belong_together_are_refused_and_nothing_is_written(runs, tmp_path):
-    _, two = streams(n=30)
-    replace(two, trained_on=("c/y",)).save(runs[1] / SCORES)
-    with pytest.raises(ScoresError, match=r"different splits.*c/x.*c/y"):
-        stages.fuse(runs, [0.5], "softmax", tmp_path / "fused")
-    assert not (tmp_path / "fused").exists()
+    ready = create_rule(rule, {"spatial": 0.3, "temporal": 0.7}, HELD_OUT)
+    assert ready.name == rule
+    assert (ready.shares is None) == (rule in LEARNT | {"log_linear"})
+    with pytest.raises(UserError, match=r"there is no fusion 'mean': choose from .*softmax"):
+        create_rule("mean", {"spatial": 0.3, "temporal": 0.7})

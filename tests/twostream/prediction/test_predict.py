@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from twostream.data.index import read_index
 from twostream.fusion import create_rule
 from twostream.prediction.predict import Predictor
 from twostream.runs.checkpoint import load_checkpoint
-from twostream.runs.files import BEST
+from twostream.runs.files import BEST, VALIDATION_SCORES
 from twostream.scoring.evaluate import score
+from twostream.scoring.scores import Scores
 
 STREAMS = ("spatial", "temporal")
 WEIGHTS = (0.4, 0.6)
@@ -126,13 +128,43 @@ def test_a_broken_video_is_refused_by_its_name_in_one_sentence(trained, tmp_path
 
 @pytest.mark.parametrize(
     "weights",
-    [(0.0, 0.0), (-1.0, 2.0), (1.5,), (1.0, 1.0, 1.0), ()],
+    [(0.0, 0.0), (-1.0, 2.0), (1.5,), (1.0, 1.0, 1.0)],
     ids=str,
 )
 def test_weights_that_make_no_mean_are_refused(trained, weights):
     folder, _ = trained
     with pytest.raises(UserError, match="weight"):
         Predictor(runs_of(folder))(folder / "videos" / "still" / "0.avi", weights=weights)
+
+
+@pytest.mark.parametrize(("rule", "weights"), [("softmax", "fit"), ("log_linear", ())])
+def test_a_rule_is_fitted_on_the_validation_scores_of_the_runs(trained, rule, weights):
+    folder, cache = trained
+    items = [item for item in read_index(cache).items if item.id == "moving/3"]
+    held_out, expected = (
+        [replace(made(folder / "runs" / stream), name=stream) for stream in STREAMS]
+        for made in (
+            lambda run: Scores.load(run / VALIDATION_SCORES),
+            lambda run: scored(cache, run, items, clips=2, crops=1),
+        )
+    )
+    fused = create_rule(rule, None, held_out)([replace(one, ids=("another",)) for one in expected])
+    predictor = Predictor(runs_of(folder))
+    for _ in range(2):
+        video = folder / "videos" / "moving" / "3.avi"
+        best = dict(predictor(video, weights=weights, rule=rule, clips=2).best["fused"])
+        np.testing.assert_allclose(
+            [best[name] for name in fused.classes], fused.softmax()[0], atol=1e-5
+        )
+    assert predictor.rule(rule, weights) is predictor.rule(rule, weights)
+
+
+def test_a_rule_that_needs_validation_scores_and_finds_none_says_so(trained, tmp_path):
+    folder, _ = trained
+    runs = [shutil.copytree(run, tmp_path / run.name) for run in runs_of(folder)]
+    (runs[1] / VALIDATION_SCORES).unlink()
+    with pytest.raises(UserError, match=r"temporal has no validation_scores\.npz"):
+        Predictor(runs).rule("temperature")
 
 
 def test_checkpoints_of_different_classes_are_refused(trained, make_toy, tmp_path, options):

@@ -1,10 +1,12 @@
 import csv
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_scores import scores
+from rich.console import Console
 
 from twostream.report.tables import (
     accuracies,
@@ -13,6 +15,8 @@ from twostream.report.tables import (
     write_metrics,
     write_predictions,
 )
+from twostream.scoring.intervals import interval
+from twostream.scoring.metrics import expected_calibration_error, negative_log_likelihood
 
 
 def rows_of(path):
@@ -20,13 +24,33 @@ def rows_of(path):
         return list(csv.reader(file))
 
 
-def test_the_table_holds_percentages():
-    one = scores()
-    table = accuracy_table([one, scores("temporal", seed=1)], "title")
-    columns = [list(column.cells) for column in table.columns]
-    assert columns[0] == ["spatial", "temporal"]
-    assert float(columns[1][0]) == pytest.approx(100 * one.top(1), abs=0.05)
-    assert float(columns[2][0]) == pytest.approx(100 * one.mean_class_accuracy(), abs=0.05)
+@pytest.mark.parametrize("k", [3, 7])
+def test_the_table_holds_percentages_with_their_intervals(k):
+    many = [scores(n=40, k=k), scores("temporal", n=40, k=k, seed=1)]
+    table = accuracy_table(many, "title")
+    columns = {str(column.header): list(column.cells) for column in table.columns}
+    assert columns["stream"] == ["spatial", "temporal"]
+    for row, one in enumerate(many):
+        for heading, measure in (("top-1", "top1"), ("mean class", "mean_class")):
+            assert columns[heading][row] == str(interval([one], measure))
+        told = [float(columns[heading][row]) for heading in ("ECE", "NLL")]
+        expected = [100 * expected_calibration_error(one), negative_log_likelihood(one)]
+        assert told == pytest.approx(expected, abs=0.051)
+        if k > 5:
+            assert float(columns["top-5"][row]) == pytest.approx(100 * one.top(5), abs=0.05)
+
+
+def test_the_table_says_over_what_its_intervals_are_and_fits_a_terminal():
+    one = scores(n=12, k=7)
+    assert accuracy_table([one], "").caption.endswith("over videos")
+    assert accuracy_table([replace(one, groups=one.ids)], "").caption.endswith("over videos")
+    grouped = replace(one, groups=("a", "b") * 6, name="a_name_of_a_stream_that_is_long_indeed")
+    assert accuracy_table([grouped], "").caption.endswith("over groups")
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(accuracy_table([grouped], "title"))
+    cells = [line.split("│") for line in console.export_text().splitlines() if "│" in line]
+    assert "".join(cell[1].strip() for cell in cells) == grouped.name
+    assert not any("…" in text for cell in cells for text in cell)
 
 
 def test_predictions_name_every_video_the_worst_first(tmp_path):
@@ -47,6 +71,17 @@ def test_predictions_name_every_video_the_worst_first(tmp_path):
         assert float(of_label) == pytest.approx(powers[one.labels[number]], abs=1e-4)
 
 
+def test_a_video_without_a_label_is_predicted_and_neither_right_nor_wrong(tmp_path):
+    one = replace(scores(), labels=np.array([0, -1, 2, 0, 1, 2, 0, 1]))
+    write_predictions(tmp_path / "p.csv", one)
+    *_, last = rows_of(tmp_path / "p.csv")
+    assert last[0] == one.ids[1]
+    assert (last[1], last[4]) == ("", "")
+    assert last[2] == one.classes[one.logits[1].argmax()]
+    assert accuracies(one) == accuracies(one.labelled())
+    assert accuracies(one)["videos"] == 7
+
+
 def test_the_confusion_matrix_counts_true_classes_in_rows(tmp_path):
     one = scores()
     write_confusion_csv(tmp_path / "c.csv", one)
@@ -62,11 +97,25 @@ def test_a_class_without_videos_and_one_that_is_never_right_count_as_they_must()
     one = scores(n=4, k=4)
     logits = np.array([[9, 0, 0, 0], [9, 1, 0, 0], [0, 0, 9, 0], [9, 8, 7, 6]], np.float32)
     told = replace(one, logits=logits, labels=np.array([0, 0, 2, 3]))
-    assert accuracies(told) == {
-        "videos": 4,
-        "top1": 0.75,
-        "mean_class": pytest.approx((1 + 1 + 0) / 3),
+    found = accuracies(told)
+    assert found["videos"] == 4
+    assert found["top1"] == 0.75
+    assert found["mean_class"] == pytest.approx((1 + 1 + 0) / 3)
+    assert found["classes"] == {
+        "class 0": {"videos": 2, "top1": 1.0},
+        "class 2": {"videos": 1, "top1": 1.0},
+        "class 3": {"videos": 1, "top1": 0.0},
     }
+
+
+def test_the_intervals_are_told_with_what_they_were_made_of():
+    one = replace(scores(n=20), groups=tuple("abcde" * 4))
+    found = accuracies(one)["intervals"]
+    for measure in ("top1", "mean_class"):
+        expected = interval([one], measure, resamples=10_000)
+        assert found[measure] == [expected.low, expected.high]
+    assert (found["level"], found["groups"], found["resamples"]) == (0.95, 5, 10_000)
+    assert accuracies(replace(one, groups=()))["intervals"]["groups"] == 20
 
 
 def test_the_best_five_are_told_where_there_are_more_than_five_classes():
@@ -75,8 +124,8 @@ def test_the_best_five_are_told_where_there_are_more_than_five_classes():
     assert accuracies(many)["top5"] == many.top(5)
     headings = [[str(c.header) for c in accuracy_table([one], "").columns] for one in (few, many)]
     assert headings == [
-        ["stream", "top-1", "mean class"],
-        ["stream", "top-1", "top-5", "mean class"],
+        ["stream", "top-1", "mean class", "ECE", "NLL"],
+        ["stream", "top-1", "top-5", "mean class", "ECE", "NLL"],
     ]
 
 

@@ -76,6 +76,27 @@ def test_top_1_and_mean_class_accuracy_agree_on_ties():
     assert one.mean_class_accuracy() == pytest.approx(one.top(1))
 
 
+def test_videos_without_a_label_are_left_out_of_every_measure():
+    one = scores(n=40, groups=tuple(f"group {i % 7}" for i in range(40)))
+    some = replace(one, labels=np.where(np.arange(40) % 3 == 0, -1, one.labels))
+    rows = np.flatnonzero(np.arange(40) % 3)
+    told = some.labelled()
+    assert told.ids == tuple(one.ids[row] for row in rows)
+    assert told.groups == tuple(one.groups[row] for row in rows)
+    np.testing.assert_array_equal(told.logits, one.logits[rows])
+    for measure in (
+        lambda s: s.right().tolist(),
+        lambda s: s.top(1),
+        lambda s: s.top(3),
+        lambda s: s.mean_class_accuracy(),
+        lambda s: s.confusion().tolist(),
+    ):
+        assert measure(some) == measure(told)
+        with pytest.raises(ScoresError, match="no video has a label"):
+            measure(replace(one, labels=np.full(40, -1)))
+    assert one.labelled() is one
+
+
 def test_more_places_than_classes_hold_every_video():
     assert scores(k=3).top(5) == 1
 

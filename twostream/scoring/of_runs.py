@@ -1,0 +1,54 @@
+"""The scores that runs left in their folders, joined."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flowcache.errors import UserError
+from twostream.runs import files
+from twostream.runs.split_of_run import groups_of
+from twostream.scoring.align import align
+from twostream.scoring.scores import Scores
+
+
+def scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
+    """The scores of the test videos, each under the name of its folder, in the order of the first.
+
+    views: which of them, where `evaluate` gave several, as "3x10"; the runs' own by default.
+
+    ScoresError where a file is missing, or they do not belong together; see `scoring.align`.
+    """
+    return _joined(folders, files.of_views(files.SCORES, views))
+
+
+def held_out_scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
+    """The same of the videos that chose the best epochs; UserError where a run has none."""
+    name = files.of_views(files.VALIDATION_SCORES, views)
+    for folder in folders:
+        if not (folder / name).exists():
+            raise UserError(
+                f"{folder} has no {name}, the scores of videos that training held back: train it with a "
+                "validation share, or fuse by a rule and weights that need no fitting",
+                "rule",
+            )
+    return _joined(folders, name)
+
+
+def have_held_out_scores(folders: Sequence[Path], views: str = "") -> bool:
+    """Whether each of the runs has such scores."""
+    name = files.of_views(files.VALIDATION_SCORES, views)
+    return all((folder / name).exists() for folder in folders)
+
+
+def _joined(folders: Sequence[Path], name: str) -> list[Scores]:
+    loaded = [replace(_grouped(folder, name), name=folder.name) for folder in folders]
+    return align(loaded)
+
+
+def _grouped(folder: Path, name: str) -> Scores:
+    """Scores with their groups; those written before scores had them find them in the run's split."""
+    scores = Scores.load(folder / name)
+    groups = {} if scores.groups else groups_of(folder)
+    if not groups or not set(scores.ids) <= set(groups):
+        return scores
+    return replace(scores, groups=tuple(groups[identifier] for identifier in scores.ids))
