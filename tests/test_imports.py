@@ -85,6 +85,7 @@ FLOORS = {
         {"scoring", "training"},
         {"fusion", "report"},
         {"prediction", "inspect", "demo", "stages", "score_fusion"},
+        {"protocol"},
         {"api"},
         {"commands"},
         {"__main__"},

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowcache.errors import UserError
-    from twostream.api import Clips, Run, create_model, fuse, load, save, train
+    from twostream.api import Clips, Run, create_model, fuse, load, run_protocol, save, train
     from twostream.prediction.predict import Prediction, Predictor
+    from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
     from twostream.scoring.scores import Scores
     from twostream.stages import Listener
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Clips": "twostream.api",
     "Comparison": "twostream.scoring.intervals",
+    "Ensemble": "twostream.protocol.results",
     "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
     "Prediction": "twostream.prediction.predict",
@@ -29,6 +31,7 @@ _HOMES = {
     "fuse": "twostream.api",
     "interval": "twostream.scoring.intervals",
     "load": "twostream.api",
+    "run_protocol": "twostream.api",
     "save": "twostream.api",
     "train": "twostream.api",
 }
@@ -37,6 +40,7 @@ _HOMES = {
 __all__ = [
     "Clips",
     "Comparison",
+    "Ensemble",
     "Interval",
     "Listener",
     "Prediction",
@@ -49,6 +53,7 @@ __all__ = [
     "fuse",
     "interval",
     "load",
+    "run_protocol",
     "save",
     "train",
 ]

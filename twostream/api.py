@@ -23,6 +23,11 @@ from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
 from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
+from twostream.protocol.options import ProtocolOptions
+from twostream.protocol.plan import begin, train_options
+from twostream.protocol.results import Ensemble, outcomes
+from twostream.protocol.summary import summarise
+from twostream.protocol.work import work
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.checkpoint_file import write_checkpoint
@@ -203,6 +208,44 @@ def train(
         network=network,
     )
     return Run(folder)
+
+
+def run_protocol(
+    cache: str | Path,
+    *,
+    runs: Mapping[str, Mapping[str, Any]],
+    folder: str | Path = "runs/protocol",
+    ensembles: Sequence[Ensemble] | None = None,
+    listener: stages.Listener = stages.SILENT,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train and test all folds of a data set with all seeds, and take them together.
+
+    What is done already is not done again, so a call that was killed is repeated.
+
+    Args:
+        cache: the folder of a cache.
+        runs: what is trained in each fold, by name, with the options of `twostream train --help`:
+            {"spatial": {}, "temporal": {"steps": 400}}.
+        folder: of the protocol.
+        ensembles: what is fused, and how; by default all runs, whose probabilities are averaged.
+        listener: is told how it goes.
+        options: of `twostream protocol --help`: scheme, folds, groups, seeds, …
+
+    Returns the figures that the command writes into `results.json`; see `protocol.summary`.
+    Raises UserError for an option that there is not, a folder with another protocol, and videos that
+    cannot be divided so; RuntimeError where another process is still at work on a part.
+    """
+    opened = FlowCache.open(cache)
+    planned = {name: train_options(name, given) for name, given in runs.items()}
+    protocol = begin(
+        opened, Path(folder), from_flat(ProtocolOptions, options), planned, listener.say
+    )
+    if left := work(protocol, opened, listener=listener):
+        raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
+    if ensembles is None:
+        ensembles = [Ensemble("fused", tuple(runs))] if len(runs) > 1 else []
+    return summarise(protocol, outcomes(protocol, ensembles))
 
 
 def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None:

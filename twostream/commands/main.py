@@ -16,6 +16,7 @@ from twostream.commands.fuse import fuse
 from twostream.commands.models import models
 from twostream.commands.predict import predict
 from twostream.commands.pretrain import pretrain
+from twostream.commands.protocol import protocol
 from twostream.commands.show import show
 from twostream.commands.train import train
 
@@ -25,6 +26,7 @@ _IN_ORDER = (
     fuse,
     predict,
     evaluate,
+    protocol,
     compare,
     pretrain,
     show,

@@ -13,7 +13,7 @@ from twostream.runs.training_options import SplitOptions
 
 
 def groups_of(folder: Path) -> dict[str, str]:
-    """The group of each video of a run's split, as the run was told; empty where it has no record of it."""
+    """The group of each video of a run's split, as the run was told; empty where it has no record."""
     try:
         with (folder / files.SPLIT).open(newline="", encoding="utf-8") as file:
             return {row["video"]: row["group"] for row in csv.DictReader(file)}

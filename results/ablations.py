@@ -1,0 +1,55 @@
+"""Findings of Simonyan & Zisserman 2014 about the temporal stream, tried on five classes of UCF101."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ucf101
+from experiment import Experiment, Part, main
+
+from flowcache.cache.store import FlowCache
+
+_SHORT = {"stream": "temporal", "steps": 400}
+
+
+def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
+    """The first of the two folds of `ucf101.py`."""
+    told = ucf101.protocol(videos, cache, lists)
+    (lists / "testlist03.txt").unlink()
+    return told
+
+
+EXPERIMENT = Experiment(
+    name="ablations",
+    heading="What matters to the temporal stream",
+    about="UCF101, five classes, test groups 8–14, from ImageNet's weights, 400 steps: fields in a stack "
+    "(their table 1b), the mean of each field kept (their section 3.1), and the algorithm of the flow.",
+    parts=[
+        Part(
+            cache="tvl1-fast",
+            runs={
+                "L=1": {**_SHORT, "length": 1},
+                "L=5": {**_SHORT, "length": 5},
+                "L=10": {**_SHORT, "length": 10},
+                "L=10, mean kept": {**_SHORT, "length": 10, "subtract_mean": False},
+            },
+        ),
+        *(
+            Part(
+                cache=name,
+                extraction={"algorithm": algorithm, **options},
+                runs={f"L=10, {name}": {**_SHORT, "length": 10}},
+            )
+            for name, algorithm, options in (
+                ("tvl1-accurate", "tvl1", {"options": {"profile": "accurate"}}),
+                ("farneback", "farneback", {}),
+                ("dis", "dis", {}),
+            )
+        ),
+    ],
+    protocol=protocol,
+    seeds=(0,),
+)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

@@ -1,0 +1,201 @@
+"""What these scripts share: an experiment as a value, run to a section of docs/results.md."""
+
+import argparse
+import csv
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flowcache
+from flowcache.atomic import atomic_path
+from flowcache.cache.store import FlowCache
+from twostream.protocol import plan
+from twostream.protocol.options import ProtocolOptions
+from twostream.protocol.plan import Protocol
+from twostream.protocol.results import Ensemble, outcomes
+from twostream.protocol.summary import summarise
+from twostream.protocol.work import work
+from twostream.runs import files
+
+ROOT = Path(__file__).parents[1]
+
+_STREAMS = ("spatial", "temporal")
+EVERY_RULE = (
+    *(Ensemble(rule, _STREAMS, rule) for rule in ("softmax", "logits", "product", "max")),
+    Ensemble("softmax, fitted shares", _STREAMS, "softmax", "fit"),
+    Ensemble("temperature, fitted shares", _STREAMS, "temperature", "fit"),
+    *(Ensemble(rule, _STREAMS, rule) for rule in ("log_linear", "per_class", "stacking", "svm")),
+)
+"""Both streams by each rule: the first ones as they are, and the others fitted on validation scores."""
+
+_SMALL_RUN = {
+    "model": "tiny",
+    "init": "none",
+    "crop": 24,
+    "resize": 0,
+    "epochs": 1,
+    "batch_size": 4,
+}
+_SMALL_CACHE = {"size": 32, "algorithm": "farneback", "options": {}}
+_NOT_SMALL = ("steps", "options", "segments", "body_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What is trained on one cache.
+
+    cache: the name of its folder. extraction: options of `flowcache.extract`. runs: what is trained in
+    each fold, by name, with options of `twostream train`. ensembles: what is fused.
+    """
+
+    cache: str = "cache"
+    extraction: Mapping[str, Any] = field(default_factory=dict)
+    runs: Mapping[str, Mapping[str, Any]]
+    ensembles: Sequence[Ensemble] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A section of docs/results.md.
+
+    name: of the section and its script. about: what stands above the table. protocol: makes the options
+    of `twostream protocol` from the folder of the videos, a cache, and a folder for lists.
+    """
+
+    name: str
+    heading: str
+    about: str
+    parts: Sequence[Part]
+    protocol: Callable[[Path, FlowCache, Path], Mapping[str, Any]]
+    seeds: Sequence[int] = (0, 1, 2)
+
+
+def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
+    """Extract, train all folds with all seeds, and print the section; what is done is not done again."""
+    parser = argparse.ArgumentParser(description=experiment.about)
+    parser.add_argument("videos", type=Path, help="folder of the videos, one folder a class")
+    parser.add_argument("work", type=Path, help="folder for caches and runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(experiment.seeds))
+    parser.add_argument("--into", type=Path, help="write the section into this page")
+    parser.add_argument("--miniature", action="store_true", help="a trial with a tiny network")
+    given = parser.parse_args(words)
+    protocols = []
+    for part in experiment.parts:
+        cache = _cache(part, given)
+        protocol = _begin(experiment, part, cache, given)
+        left = work(protocol, cache, on_training=lambda *told: print("{1}/{2}: {0}".format(*told)))
+        if left:
+            print(f"{len(left)} runs are not done, the first is {left[0]}")
+            return
+        protocols.append(protocol)
+    section = _section(experiment, protocols)
+    print(section)
+    if given.into:
+        write_section(given.into, experiment.name, section)
+
+
+def _cache(part: Part, given: argparse.Namespace) -> FlowCache:
+    root = given.work / part.cache
+    if not (root / "cache.json").exists():
+        small = _SMALL_CACHE if given.miniature else {}
+        print(flowcache.extract(given.videos, root, **{**part.extraction, **small}))
+    return FlowCache.open(root)
+
+
+def _begin(
+    experiment: Experiment, part: Part, cache: FlowCache, given: argparse.Namespace
+) -> Protocol:
+    lists = given.work / "lists"
+    options = ProtocolOptions(
+        **experiment.protocol(given.videos, cache, lists), seeds=tuple(given.seeds)
+    )
+    left_out, small = (_NOT_SMALL, _SMALL_RUN) if given.miniature else ((), {})
+    runs = {}
+    for name, told in part.runs.items():
+        kept = {key: value for key, value in told.items() if key not in left_out}
+        runs[name] = plan.train_options(name, {"jobs": 0, **kept, **small})
+    return plan.begin(cache, given.work / f"runs-{part.cache}", options, runs, print)
+
+
+def _section(experiment: Experiment, protocols: Sequence[Protocol]) -> str:
+    """The heading, what it is about, the tables, and from where and when they are."""
+    found = [
+        summarise(protocol, outcomes(protocol, part.ensembles))
+        for part, protocol in zip(experiment.parts, protocols, strict=True)
+    ]
+    told = "{videos} test videos of {groups} groups, {folds} folds".format(**found[0])
+    seeds = ", ".join(str(seed) for seed in protocols[0].seeds)
+    parts = [
+        f"## {experiment.heading}",
+        experiment.about,
+        f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
+        table(
+            ["", "top-1", "mean class", "each seed", "NLL", "ECE"],
+            [_row(name, row) for one in found for name, row in one["outcomes"].items()],
+        ),
+    ]
+    gains = [_gain(gain) for one in found for gain in one["gains"] if gain["measure"] == "top1"]
+    if gains:
+        parts.append(table(["paired gain, top-1", "points", "p"], gains))
+    minutes = sum(_seconds(t.folder) for one in protocols for t in one.trainings()) / 60
+    parts.append(
+        f"`python results/{experiment.name}.py VIDEOS WORK`, {date.today()}, commit {_commit()}; "
+        f"{_machine()}, torch {torch.__version__}; {minutes:.0f} minutes of training."
+    )
+    return "\n\n".join(parts)
+
+
+def _row(name: str, row: Mapping[str, Any]) -> list[str]:
+    seeds = ", ".join(f"{100 * share:.1f}" for share in row["top1_of_seeds"])
+    accuracies = [_percent(row[measure], "{:.1f}") for measure in ("top1", "mean_class")]
+    return [name, *accuracies, seeds, f"{row['nll']:.2f}", f"{100 * row['ece']:.1f}"]
+
+
+def _gain(gain: Mapping[str, Any]) -> list[str]:
+    return [f"{gain['of']} over {gain['over']}", _percent(gain, "{:+.1f}"), f"{gain['p']:.2g}"]
+
+
+def _percent(measure: Mapping[str, float], form: str) -> str:
+    value, low, high = (form.format(100 * measure[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def write_section(page: Path, name: str, section: str) -> None:
+    """Put a section between its two marks in a page; at the end, where the page has none."""
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    if first not in text:
+        text = f"{text.rstrip()}\n\n{first}\n{last}\n".lstrip()
+    before, _, rest = text.partition(first)
+    after = rest.partition(last)[2]
+    with atomic_path(page) as temporary:
+        temporary.write_text(f"{before}{first}\n{section}\n{last}{after}", encoding="utf-8")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seconds(folder: Path) -> float:
+    with (folder / files.EPOCHS).open(newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+def _commit() -> str:
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown processor'}, {torch.get_num_threads()} threads"

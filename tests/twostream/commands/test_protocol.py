@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from called_commands import SMALL, sentence, succeed
+
+RECIPE = """
+model = "tiny"
+crop = 32
+epochs = 1
+jobs = 0
+clips = 1
+accelerator = "cpu"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Files of options for two trainings."""
+    (tmp_path / "spatial.toml").write_text(RECIPE)
+    (tmp_path / "moves.toml").write_text(RECIPE + 'stream = "temporal"\n')
+    return tmp_path
+
+
+def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
+    words = (
+        f"protocol --folds 2 --train spatial={recipe}/spatial.toml --train moves={recipe}/moves.toml "
+        f"--run {recipe}/p"
+    )
+    printed = succeed(words)
+    for word in ("4 of 4: fold 02, seed 0, moves", "top-1", "fused over", "p = "):
+        assert word in printed
+    figures = json.loads((recipe / "p" / "results.json").read_text())
+    assert set(figures["outcomes"]) == {"spatial", "moves", "fused"}
+    assert figures["videos"] == 8
+
+    again = succeed(f"--quiet protocol --run {recipe}/p --json")
+    assert json.loads(again) == figures
+    assert "other options" in sentence(words.replace("--folds 2", "--folds 3"))
+
+
+def test_a_fold_alone_leaves_the_others_and_says_so(work, recipe):
+    words = f"protocol --folds 2 --train moves={recipe}/moves.toml --run {recipe}/p --fold 02"
+    assert "1 of 2 runs are not done, the first is fold 01, seed 0, moves" in succeed(words)
+    assert not (recipe / "p" / "results.json").exists()
+
+
+def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(work, recipe):
+    words = f"train --stream temporal {SMALL} --epochs 1 --seed 3 --run {recipe}/run"
+    succeed(words)
+    succeed(f"protocol --folds 2 --train t={recipe}/run/run.json --run {recipe}/p --fold 01")
+    record = json.loads((recipe / "p" / "01" / "seed-0" / "t" / "run.json").read_text())
+    assert record["options"]["seed"] == 0
+    assert record["options"]["split"]["test_list"].endswith("test.txt")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--train shapes", "says no stream"),
+        ("--train temporal=missing.toml", "cannot be read"),
+        ("--scheme lists", "--lists"),
+        ("--seeds 0.5", "--seeds"),
+        ("--folds 9", "cannot be divided into 9 folds"),
+        ("--folds 2 --fold 7", "no fold 7"),
+    ],
+)
+def test_wrong_words_get_one_sentence(work, tmp_path, words, told):
+    assert told in sentence(f"protocol {words} --run {tmp_path}/p")

@@ -1,0 +1,143 @@
+"""`twostream protocol`: all folds and seeds of an experiment, and what they come to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from twostream.commands._click_options import FOLDER, options_of
+from twostream.commands._config_file import config_option, read_config
+from twostream.commands._shared import (
+    CACHE,
+    JSON,
+    RULE,
+    WEIGHTS,
+    example,
+    notes,
+    print_json,
+    print_lines,
+    results,
+)
+from twostream.protocol.options import ProtocolOptions
+
+if TYPE_CHECKING:
+    from twostream.runs.training_options import TrainOptions
+
+
+@click.command(
+    epilog=example(
+        "twostream protocol --scheme group-folds --folds 5 --seeds 0,1,2 --groups groups.csv",
+        "twostream protocol --scheme leave-one-group-out --train spatial --train temporal=temporal.toml",
+        "twostream protocol --run runs/protocol --fold 03",
+    )
+)
+@options_of(ProtocolOptions)
+@click.option(
+    "--train",
+    "trainings",
+    multiple=True,
+    default=("spatial", "temporal"),
+    show_default="spatial, temporal",
+    metavar="NAME[=FILE]",
+    help="What is trained in each fold: a stream, or a name and the options that `train --config` takes.",
+)
+@CACHE
+@click.option(
+    "--run",
+    type=FOLDER,
+    default=Path("runs/protocol"),
+    show_default=True,
+    help="Folder of all the runs; one that holds a protocol needs no other option.",
+)
+@click.option(
+    "--fold", "folds_now", multiple=True, metavar="NAME", help="Work on this fold alone, as 03."
+)
+@RULE
+@WEIGHTS
+@JSON
+@config_option()
+@click.pass_context
+def protocol(
+    ctx: click.Context,
+    /,
+    trainings: Sequence[str],
+    cache: Path,
+    run: Path,
+    folds_now: Sequence[str],
+    rule: str,
+    weights: Sequence[float],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train and test all folds of a data set, with all seeds, and take them together.
+
+    What was killed goes on when the command is given again. Several processes may share one folder: each
+    takes what no other has.
+    """
+    from flowcache.cache.store import FlowCache
+    from twostream.commands._progress import Bar
+    from twostream.protocol import plan
+    from twostream.protocol.results import Ensemble, outcomes
+    from twostream.protocol.summary import gain_sentences, results_table, summarise
+    from twostream.protocol.work import work
+    from twostream.runs.run_json import write_json
+    from twostream.stages import Listener
+
+    opened = FlowCache.open(cache)
+    said = Listener(say=lambda text: notes.print(text, soft_wrap=True))
+    if (run / plan.RECORD).exists() and not _chosen(ctx, [*given, "trainings"]):
+        planned = plan.recorded(run)
+    else:
+        runs = dict(_training(text) for text in trainings)
+        planned = plan.begin(opened, run, ProtocolOptions(**given), runs, said.say)
+
+    def on_training(training: plan.Training, number: int, count: int) -> None:
+        notes.print(f"\n{number} of {count}: {training}", style="bold", soft_wrap=True)
+
+    with Bar(notes, "score", "clips") as bar:
+        listener = Listener(
+            say=said.say,
+            on_clips=bar.progressed,
+            progress_bar=notes.is_terminal and not notes.quiet,
+        )
+        left = work(planned, opened, folds=folds_now, listener=listener, on_training=on_training)
+    if left:
+        notes.print(
+            f"{len(left)} of {len(list(planned.trainings()))} runs are not done, the first is "
+            f"{left[0]}: give the command again when they are, or where they are to be trained",
+            soft_wrap=True,
+        )
+        return
+    names = tuple(planned.runs)
+    ensembles = [Ensemble("fused", names, rule, weights)] if len(names) > 1 else []
+    summary = summarise(planned, outcomes(planned, ensembles))
+    write_json(run / "results.json", summary)
+    if as_json:
+        print_json(summary)
+        return
+    results.print(results_table(summary))
+    print_lines(gain_sentences(summary), results)
+    notes.print(f"all figures are in {run / 'results.json'}", soft_wrap=True)
+
+
+def _chosen(ctx: click.Context, names: Sequence[str]) -> bool:
+    """Whether the user, or a file of his, gave one of these options."""
+    sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    return any(ctx.get_parameter_source(name) in sources for name in names)
+
+
+def _training(text: str) -> "tuple[str, TrainOptions]":
+    """`temporal`, or `deep=FILE`: its name and its options."""
+    from flowcache import plugins
+    from twostream import models
+    from twostream.protocol.plan import train_options
+    from twostream.runs.training_options import TrainOptions
+
+    name, equals, file = text.partition("=")
+    read = read_config(Path(file)) if equals else {}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
+    model = values.get("model", TrainOptions.model)
+    values["options"] = plugins.parse_options(models, model, values.get("options", ()))
+    return name, train_options(name, values)

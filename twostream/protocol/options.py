@@ -1,0 +1,58 @@
+"""What a protocol can be told. Each option is declared here, and nowhere else."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from flowcache.errors import UserError
+from twostream.option_fields import check, option
+
+Scheme = Literal["group-folds", "leave-one-group-out", "lists", "hmdb51"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions:
+    """Which folds there are, and with which seeds each is trained."""
+
+    scheme: Scheme = option(  # noqa: RUF009
+        "group-folds",
+        help="What tests in turn: folds of whole groups with each class spread evenly over them; each "
+        "group by itself; the lists of a folder; HMDB51's split files.",
+    )
+    folds: int = option(5, help="How many folds of groups.", at_least=2)
+    lists: str | None = option(
+        None,
+        help="Folder of testlistNN.txt, a fold each, and trainlistNN.txt where not all others train.",
+        path="folder",
+    )
+    hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
+    class_list: str | None = option(
+        None, help="UCF101's classInd.txt: the order of the classes.", path="file"
+    )
+    groups: str | None = option(
+        None, help="CSV file `video,group`: a group is never divided.", path="file"
+    )
+    seeds: tuple[float, ...] = option(
+        (0,), help="Each fold is trained once with each of these seeds.", metavar="N,N,…"
+    )
+
+    def __post_init__(self) -> None:
+        """Paths become text, as they are recorded. Raises UserError for what cannot be."""
+        for each in fields(self):
+            if each.metadata["path"] and getattr(self, each.name) is not None:
+                object.__setattr__(self, each.name, str(getattr(self, each.name)))
+        check(self)
+        whole = [int(seed) for seed in self.seeds]
+        fits = all(0 <= seed < 2**32 for seed in whole) and len(set(whole)) == len(whole)
+        if not whole or not fits or list(self.seeds) != whole:
+            raise UserError("seeds are different whole numbers from 0 on, as 0,1,2", "seeds")
+        object.__setattr__(self, "seeds", tuple(whole))
+        for name in ("lists", "hmdb51"):
+            given, wanted = getattr(self, name) is not None, self.scheme == name
+            if given != wanted:
+                raise UserError(
+                    f"the scheme {self.scheme} needs the folder of its files"
+                    if wanted
+                    else f"the scheme {self.scheme} has no use for a folder of lists: leave it out, or "
+                    f"take the scheme {name}",
+                    name,
+                )

@@ -1,0 +1,101 @@
+"""The test scores of all folds and seeds of a protocol, fused and taken together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flowcache.errors import UserError
+from twostream.fusion import Weights, needs_held_out, rule_for
+from twostream.protocol.plan import Protocol
+from twostream.scoring.of_runs import held_out_scores_of, scores_of
+from twostream.scoring.scores import Scores
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs of a protocol that are fused.
+
+    runs: their names. rule, weights: see `fusion.rule_for`.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    rule: str = "softmax"
+    weights: Weights = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run, or one way of fusing several, came to.
+
+    folds: the scores of the test videos of each fold, in a row for each seed. parts: the names of the
+        runs that were fused; empty for a run.
+    """
+
+    name: str
+    folds: tuple[tuple[Scores, ...], ...]
+    parts: tuple[str, ...] = ()
+
+    @property
+    def pooled(self) -> list[Scores]:
+        """For each seed the test videos of all folds, each called by its fold and its id.
+
+        A video that tests in several folds counts in each, and its group holds all of them, so that an
+        interval over groups stays honest.
+        """
+        return [_together(self.name, folds) for folds in self.folds]
+
+
+def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:
+    """Each run of a protocol, and each ensemble of them.
+
+    A rule that is fitted is fitted in each fold and for each seed on the validation scores of the very
+    runs that it fuses there.
+
+    UserError where a run is not done, where runs of a fold do not belong together, and where a rule
+    has nothing to be fitted on.
+    """
+
+    def each_fold(score: Callable[[str, int], Scores]) -> tuple[tuple[Scores, ...], ...]:
+        return tuple(
+            tuple(score(fold.name, seed) for fold in protocol.folds) for seed in protocol.seeds
+        )
+
+    def run(name: str) -> Outcome:
+        def score(fold: str, seed: int) -> Scores:
+            (scores,) = scores_of([protocol.training(fold, seed, name).folder])
+            return scores
+
+        return Outcome(name, each_fold(score))
+
+    def fused(ensemble: Ensemble) -> Outcome:
+        scores = each_fold(lambda fold, seed: _fuse(protocol, fold, seed, ensemble))
+        return Outcome(ensemble.name, scores, ensemble.runs)
+
+    return [*map(run, protocol.runs), *map(fused, ensembles)]
+
+
+def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:
+    folders = [protocol.training(fold, seed, name).folder for name in ensemble.runs]
+    try:
+        fits = needs_held_out(ensemble.rule, ensemble.weights)
+        held_out = held_out_scores_of(folders) if fits else ()
+        rule = rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)
+        return rule(scores_of(folders))
+    except UserError as error:
+        raise UserError(f"fold {fold}, seed {seed}: {error}", error.parameter) from error
+
+
+def _together(name: str, folds: Sequence[Scores]) -> Scores:
+    """The videos of all folds. The fold is part of an id, since folds may share videos."""
+    first = folds[0]
+    return replace(
+        first,
+        name=name,
+        ids=tuple(f"{n:02}/{i}" for n, fold in enumerate(folds, 1) for i in fold.ids),
+        logits=np.concatenate([fold.logits for fold in folds]),
+        labels=np.concatenate([fold.labels for fold in folds]),
+        groups=tuple(g for fold in folds for g in fold.groups or fold.ids),
+        trained_on=(),
+    )

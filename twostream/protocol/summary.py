@@ -1,0 +1,122 @@
+"""What a protocol shows, in numbers: accuracies with intervals, and what fusion gains."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from twostream.protocol.plan import Protocol
+from twostream.protocol.results import Outcome
+from twostream.scoring.intervals import Measure, compare, interval
+from twostream.scoring.metrics import (
+    expected_calibration_error,
+    negative_log_likelihood,
+    per_class,
+)
+from twostream.scoring.scores import Scores
+
+MEASURES: tuple[Measure, ...] = ("top1", "mean_class")
+
+
+def summarise(protocol: Protocol, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Plain values, as JSON holds them; shares from 0 to 1.
+
+    Accuracies are of the test videos of all folds together, averaged over the seeds, with 95 % intervals
+    by bootstrap over groups. A gain is that of an ensemble over the best of its runs, by top-1.
+    """
+    first = outcomes[0].pooled[0]
+    by_name = {one.name: one for one in outcomes}
+    fusions = [(one, _better(one, by_name)) for one in outcomes if one.parts]
+    return {
+        "scheme": protocol.options.scheme,
+        "folds": len(protocol.folds),
+        "seeds": len(outcomes[0].folds),
+        "videos": len(first),
+        "groups": len(set(first.groups)),
+        "outcomes": {one.name: _measures(one) for one in outcomes},
+        "gains": [
+            {"of": one.name, "over": better.name, "measure": measure} | _gain(one, better, measure)
+            for one, better in fusions
+            for measure in MEASURES
+        ],
+    }
+
+
+def results_table(summary: dict[str, Any]) -> Table:
+    """A row for each run and fusion: accuracies in per cent with their intervals."""
+    told = "{videos} test videos of {groups} groups in {folds} folds, {seeds} seeds; in %"
+    table = Table(title=told.format(**summary), title_justify="left")
+    table.add_column("stream")
+    for column in ("top-1", "95 %", "mean class", "95 %", "folds", "seeds"):
+        table.add_column(column, justify="right")
+    for name, row in summary["outcomes"].items():
+        cells = []
+        for measure in MEASURES:
+            value = row[measure]
+            cells += [
+                _percent(value["value"]),
+                f"{_percent(value['low'])}–{_percent(value['high'])}",
+            ]
+        for spread in ("top1_of_folds", "top1_of_seeds"):
+            cells.append(f"{_percent(np.mean(row[spread]))} ± {_percent(_deviation(row[spread]))}")
+        table.add_row(name, *cells)
+    return table
+
+
+def gain_sentences(summary: dict[str, Any]) -> list[str]:
+    """What each fusion gains over the better run, and whether that can be told from chance."""
+    words = {"top1": "top-1", "mean_class": "mean class"}
+    sentences = []
+    for gain in summary["gains"]:
+        low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+        verdict = (
+            "fusion helps"
+            if low > 0
+            else "fusion harms"
+            if high < 0
+            else "no gain can be told apart"
+        )
+        sentences.append(
+            f"{gain['of']} over {gain['over']}, {words[gain['measure']]}: {value:+.1f} points "
+            f"[{low:+.1f}, {high:+.1f}], p = {gain['p']:.3g}: {verdict}"
+        )
+    return sentences
+
+
+def _better(fusion: Outcome, by_name: dict[str, Outcome]) -> Outcome:
+    """The one of the fused runs that is right most often."""
+    runs = [by_name[name] for name in fusion.parts]
+    return max(runs, key=lambda one: float(np.mean([scores.top(1) for scores in one.pooled])))
+
+
+def _measures(one: Outcome) -> dict[str, Any]:
+    pooled = one.pooled
+    shares: list[dict[str, tuple[int, float]]] = [per_class(scores) for scores in pooled]
+    return {
+        **{measure: asdict(interval(pooled, measure)) for measure in MEASURES},
+        "top5": float(np.mean([scores.top(5) for scores in pooled])),
+        "nll": _mean(negative_log_likelihood, pooled),
+        "ece": _mean(expected_calibration_error, pooled),
+        "top1_of_folds": np.mean([[s.top(1) for s in row] for row in one.folds], 0).tolist(),
+        "top1_of_seeds": [scores.top(1) for scores in pooled],
+        "per_class": {k: float(np.mean([each[k][1] for each in shares])) for k in shares[0]},
+    }
+
+
+def _gain(one: Outcome, other: Outcome, measure: Measure) -> dict[str, float]:
+    comparison = compare(one.pooled, other.pooled, measure)
+    return asdict(comparison.gain) | {"p": comparison.p}
+
+
+def _mean(measure: Any, pooled: Sequence[Scores]) -> float:
+    return float(np.mean([measure(scores) for scores in pooled]))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
