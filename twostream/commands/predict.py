@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from twostream.commands._click_options import FOLDER, options_of
+from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import (
     JSON,
     RULE,
     RUNS,
+    VIEWS,
     WEIGHTS,
     errors,
     example,
@@ -20,7 +21,7 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
-from twostream.runs.training_options import TrainOptions
+from twostream.runs.training_options import Average
 
 
 @click.command(
@@ -40,7 +41,7 @@ from twostream.runs.training_options import TrainOptions
 )
 @WEIGHTS
 @RULE
-@options_of(TrainOptions, "clips", "crops")
+@VIEWS
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
 @JSON
 def predict(
@@ -50,6 +51,7 @@ def predict(
     rule: str,
     clips: int,
     crops: int,
+    average: Average,
     top: int,
     as_json: bool,
 ) -> None:
@@ -71,7 +73,13 @@ def predict(
         for number, video in enumerate(videos, 1):
             try:
                 prediction = predictor(
-                    video, weights=weights, rule=rule, clips=clips, crops=crops, top=top
+                    video,
+                    weights=weights,
+                    rule=rule,
+                    clips=clips,
+                    crops=crops,
+                    average=average,
+                    top=top,
                 )
             except UserError as error:
                 failures.append({"video": str(video), "error": str(error)})

@@ -18,6 +18,7 @@ from twostream.fusion import create_rule, names_of, shares_of
 from twostream.nets.normalize import Normalized
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
+from twostream.runs.training_options import Average
 from twostream.scoring.evaluate import score
 from twostream.scoring.scores import Scores
 
@@ -76,11 +77,13 @@ class Predictor:
         rule: str = "softmax",
         clips: int = 10,
         crops: int = 1,
+        average: Average = "logits",
         top: int = 5,
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights: see `fusion.shares_of`. rule: a fusion rule. clips, crops: see `data.clips.TestClips`.
+        weights: see `fusion.shares_of`. rule: a fusion rule. clips, crops, average: see
+            `scoring.evaluate.score`.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -104,6 +107,7 @@ class Predictor:
                         [item],
                         clips=clips,
                         crops=crops,
+                        average=average,
                         batch_size=16,
                         workers=0,
                     )
