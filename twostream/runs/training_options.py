@@ -156,11 +156,17 @@ class SplitOptions:
     """Which videos train, choose the best epoch, and test; see `data.splits.make_split`."""
 
     train_list: str | None = option(
-        None, help="Videos to train on, in UCF101's format.", path="file"
+        None,
+        help="Videos to train on: UCF101's text, Kinetics' CSV or Something-Something's JSON.",
+        path="file",
     )
-    test_list: str | None = option(None, help="Videos to test on.", path="file")
+    test_list: str | None = option(
+        None, help="Videos to test on, in one of the same formats.", path="file"
+    )
     class_list: str | None = option(
-        None, help="UCF101's classInd.txt: the order of the classes.", path="file"
+        None,
+        help="The order of the classes: UCF101's classInd.txt or Something-Something's labels.json.",
+        path="file",
     )
     hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
     split_number: int = option(1, help="Which of HMDB51's splits.", at_least=1)
