@@ -53,8 +53,8 @@ def near_duplicates(
     A video is no duplicate of itself, and a pair is named once where both lists hold both of its videos.
     on_videos: is given how many videos have been read, of those in either list.
 
-    What is mirrored, framed, cropped by more than a twentieth or covered in part looks otherwise to
-    these hashes, and is not found. Raises UserError for an entry that is missing or damaged.
+    What is mirrored, framed, covered in part or cropped by a tenth looks otherwise to these hashes, and
+    is seldom found. Raises UserError for an entry that is missing or damaged.
     """
     ids = list(dict.fromkeys((*ids_a, *ids_b)))
     hashes = hashes_of(cache, ids, on_videos)
