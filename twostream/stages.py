@@ -1,6 +1,5 @@
 """The stages joined on files: cache → split → network → checkpoint → scores; see also score_fusion."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from twostream.runs.run_json import (
     start_run,
 )
 from twostream.runs.split_of_run import groups_of, split_cache
-from twostream.runs.training_options import RunOptions, TrainOptions
+from twostream.runs.training_options import Average, RunOptions, TrainOptions
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
@@ -94,6 +93,7 @@ def train(
         folder,
         clips=options.clips,
         crops=options.crops,
+        average=options.average,
         batch_size=options.schedule.batch_size,
         jobs=options.jobs,
         accelerator=options.trainer.accelerator,
@@ -136,6 +136,7 @@ def evaluate(
     *,
     clips: int = 10,
     crops: int = 1,
+    average: Average = "logits",
     batch_size: int = 32,
     jobs: int = 2,
     accelerator: str = "auto",
@@ -146,11 +147,12 @@ def evaluate(
 ) -> Scores:
     """Score a run's test and validation videos with its best checkpoint.
 
-    accelerator, precision: see `scoring.evaluate.score`; by default the precision is that of the
-    training. on_clips: is given how many clips are scored, and of how many. network: see `train`.
+    clips, crops, average, accelerator, precision: see `scoring.evaluate.score`; by default the precision
+    is that of the training. on_clips: is given how many clips are scored, and of how many. network: see
+    `train`.
 
     Writes the scores of both, the predictions and `metrics.json` into the run's folder; where these
-    already lie there for other numbers of clips or crops, under names of their own, see
+    already lie there for other clips, crops or another average, under names of their own, see
     `runs.files.of_views`.
     """
     model, spec = load_checkpoint(folder / files.BEST, network)
@@ -174,6 +176,7 @@ def evaluate(
             items,
             clips=clips,
             crops=crops,
+            average=average,
             batch_size=batch_size,
             workers=jobs,
             trained_on=trained_on,
@@ -190,8 +193,7 @@ def evaluate(
             "cache",
         )
     scores = scored(test, (*split.train, *split.validation))
-    views = _unlike_those_of(folder, clips, crops)
-    if views:
+    if views := files.other_views(folder, clips, crops, average):
         say(f"the run's own scores stay: these are in {files.of_views(files.SCORES, views)}")
 
     def place(name: str) -> Path:
@@ -201,6 +203,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         "clips": clips,
         "crops": crops,
+        "average": average,
         "split": split.digest,
         "test": scores,
     }
@@ -210,16 +213,6 @@ def evaluate(
     write_predictions(place(files.PREDICTIONS), scores)
     write_metrics(place(files.METRICS), metrics)
     return scores
-
-
-def _unlike_those_of(folder: Path, clips: int, crops: int) -> str:
-    """`3x10` where a run's own scores average other numbers of clips or crops; else empty."""
-    try:
-        own = json.loads((folder / files.METRICS).read_text(encoding="utf-8"))
-        alike = (own["clips"], own["crops"]) == (clips, crops)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return ""  # it has none
-    return "" if alike else f"{clips}x{crops}"
 
 
 def spec_of(

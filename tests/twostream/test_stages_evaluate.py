@@ -17,7 +17,7 @@ from twostream.scoring.evaluate import items_of_split
 from twostream.scoring.scores import Scores, ScoresError
 
 
-def by_hand(run_folder, cache, clips, crops, ids=None):
+def by_hand(run_folder, cache, clips, crops, average="logits", ids=None):
     """The scores of a run, as a person would compute them from the cache's pixels."""
     model, spec = load_checkpoint(run_folder / BEST)
     length, size = spec.clip.length, spec.clip.crop
@@ -42,6 +42,8 @@ def by_hand(run_folder, cache, clips, crops, ids=None):
                 values = (values - mean) / std
             rest_y, rest_x = info.height - size, info.width - size
             places = [(rest_y // 2, rest_x // 2)]
+            if crops == 3:  # the pictures are squares, whose longer side is the width
+                places += [(rest_y // 2, 0), (rest_y // 2, rest_x)]
             if crops == 10:
                 places += [(0, 0), (0, rest_x), (rest_y, 0), (rest_y, rest_x)]
             for top, left in places:
@@ -55,27 +57,38 @@ def by_hand(run_folder, cache, clips, crops, ids=None):
                 for view in views:
                     with torch.no_grad():
                         logits.append(model.network(torch.from_numpy(view[None].astype("f4")))[0])
-        rows.append(torch.stack(logits).mean(0).numpy())
+        stacked = torch.stack(logits)
+        mean = stacked.mean(0) if average == "logits" else stacked.softmax(1).mean(0).log()
+        rows.append(mean.numpy())
     return ids, np.array(rows)
 
 
 @pytest.mark.parametrize("stream", ["spatial", "temporal"])
-@pytest.mark.parametrize(("clips", "crops"), [(2, 1), (3, 10)])
+@pytest.mark.parametrize(
+    ("clips", "crops", "average", "views"),
+    [  # the first are the run's own, which have no name
+        (2, 1, "logits", ""),
+        (3, 10, "logits", "-3x10"),
+        (2, 1, "softmax", "-2x1-softmax"),
+        (2, 3, "softmax", "-2x3-softmax"),
+    ],
+)
 def test_an_evaluation_equals_a_slow_one_by_hand(
-    stream, clips, crops, finished_runs, toy, tmp_path
+    stream, clips, crops, average, views, finished_runs, toy, tmp_path
 ):
     folder = tmp_path / stream
     shutil.copytree(finished_runs / stream, folder)
-    scores = stages.evaluate(toy, folder, clips=clips, crops=crops, batch_size=7, jobs=0)
-    ids, expected = by_hand(folder, toy, clips, crops)
+    how = {"clips": clips, "crops": crops, "average": average}
+    scores = stages.evaluate(toy, folder, **how, batch_size=7, jobs=0)
+    ids, expected = by_hand(folder, toy, **how)
     assert scores.ids == ids
     np.testing.assert_allclose(scores.logits, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(scores.labels, [i.startswith("wild") for i in ids])
-    views = "" if (clips, crops) == (2, 1) else f"-{clips}x{crops}"  # the run's own have no name
     written = Scores.load(folder / f"scores{views}.npz")
     np.testing.assert_array_equal(written.logits, scores.logits)
     metrics = json.loads((folder / f"metrics{views}.json").read_text())
-    assert (metrics["clips"], metrics["crops"]) == (clips, crops)
+    assert metrics.items() >= how.items()
+    assert written.average == average
     right = expected.argmax(1) == [i.startswith("wild") for i in ids]
     assert metrics["test"]["top1"] == pytest.approx(right.mean())
 
@@ -85,7 +98,7 @@ def test_the_validation_videos_are_scored_in_the_same_way(finished_runs, toy, tm
     shutil.copytree(finished_runs / "temporal", folder)
     stages.evaluate(toy, folder, clips=3, crops=10, jobs=0)
     split = load_checkpoint(folder / BEST)[1].split
-    _, expected = by_hand(folder, toy, 3, 10, split.validation)
+    _, expected = by_hand(folder, toy, 3, 10, ids=split.validation)
     written = Scores.load(folder / "validation_scores-3x10.npz")
     assert written.ids == split.validation
     np.testing.assert_allclose(written.logits, expected, rtol=1e-3, atol=1e-4)
@@ -184,6 +197,30 @@ def test_unlike_views_are_not_fused_and_like_ones_are_by_their_name(finished_run
     shutil.copy(runs[0] / "scores-3x1.npz", runs[0] / "scores.npz")
     with pytest.raises(ScoresError, match="3 clips × 1 crops and 2 clips × 1 crops"):
         fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+
+
+def test_unlike_averages_are_not_fused_and_like_ones_are_by_their_name(
+    finished_runs, toy, tmp_path
+):
+    runs = [shutil.copytree(finished_runs / s, tmp_path / s) for s in ("spatial", "temporal")]
+    for run in runs:
+        stages.evaluate(toy, run, clips=2, average="softmax", jobs=0)
+    fused = stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="2x1-softmax")
+    assert {one.average for one in fused} == {"softmax"}
+    shutil.copy(runs[0] / "scores-2x1-softmax.npz", runs[0] / "scores.npz")
+    with pytest.raises(ScoresError, match="average softmax and logits"):
+        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+
+
+def test_scores_of_a_run_that_recorded_no_average_are_of_logits(finished_runs, toy, tmp_path):
+    folder = shutil.copytree(finished_runs / "temporal", tmp_path / "run")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["average"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    stages.evaluate(toy, folder, clips=2, jobs=0)
+    assert not list(folder.glob("scores-*"))
+    stages.evaluate(toy, folder, clips=2, average="softmax", jobs=0)
+    assert [path.name for path in folder.glob("scores-*")] == ["scores-2x1-softmax.npz"]
 
 
 def test_a_test_video_that_has_become_a_training_video_is_refused(

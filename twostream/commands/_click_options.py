@@ -1,6 +1,6 @@
 """Options of the command line, made from the fields in which they are declared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any, get_origin
@@ -24,6 +24,12 @@ def together(*options: Decorator) -> Decorator:
         return command
 
     return decorate
+
+
+def given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
+    """Which of these options the user gave, on the command line or in a file."""
+    sources = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+    return [name for name in names if ctx.get_parameter_source(name) in sources]
 
 
 def options_of(kind: Any, *names: str) -> Decorator:

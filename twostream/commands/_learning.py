@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flowcache.errors import UserError
-from twostream.commands._click_options import FOLDER, options_of, together
+from twostream.commands._click_options import FOLDER, given_by_user, options_of, together
 from twostream.commands._config_file import config_option, drop_excluded
 from twostream.commands._shared import CACHE, errors, notes, plugin_option
 from twostream.runs.training_options import RunOptions
@@ -58,7 +58,8 @@ def learn(
 
     opened = FlowCache.open(cache)
     if resume:
-        if others := _given_by_user(ctx, [*given, "options"]):
+        # The stream names the run where no folder does.
+        if others := given_by_user(ctx, [n for n in (*given, "options") if n != "stream"]):
             raise UserError(
                 f"a resumed run goes on with the options of {folder / 'run.json'}: leave out "
                 f"{others[0].replace('_', ' ')}",
@@ -96,12 +97,6 @@ def learn(
             soft_wrap=True,
         )
         ctx.exit(130)
-
-
-def _given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
-    """The options that the user gave or a file has, but for the stream, which names the run."""
-    sources = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
-    return [n for n in names if n != "stream" and ctx.get_parameter_source(n) in sources]
 
 
 def _print_epoch(row: Mapping[str, Any], epochs: int) -> None:

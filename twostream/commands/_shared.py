@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import click
 from rich.console import Console
 
 from twostream import fusion
-from twostream.commands._click_options import FOLDER, Decorator, Numbers
+from twostream.commands._click_options import FOLDER, Decorator, Numbers, options_of, together
+from twostream.runs.training_options import TrainOptions
+from twostream.scoring.protocols import PROTOCOLS
 
 # Names of files may hold brackets, which are not markup.
 results = Console(highlight=False, markup=False)
@@ -52,6 +55,25 @@ RULE = click.option(
 )
 RUNS = (Path("runs/spatial"), Path("runs/temporal"))
 """The runs that are fused where none are named."""
+
+
+def _take_protocol(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **asdict(PROTOCOLS[name])}
+
+
+VIEWS = together(
+    click.option(
+        "--protocol",
+        type=click.Choice(list(PROTOCOLS)),
+        is_eager=True,  # its values are the defaults of the options below
+        expose_value=False,
+        callback=_take_protocol,
+        help="Clips, crops and average as in a paper; what is given beside it wins.",
+    ),
+    options_of(TrainOptions, "clips", "crops", "average"),
+)
+"""What of each video is scored."""
 
 
 def plugin_option(kind: str) -> Decorator:

@@ -16,11 +16,15 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
+from twostream.commands.cache_duplicates import duplicates
 
 
 @click.group()
 def cache() -> None:
     """Look into a cache."""
+
+
+cache.add_command(duplicates)
 
 
 @cache.command(epilog=example("twostream cache info --cache cache"))

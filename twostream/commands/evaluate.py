@@ -8,18 +8,25 @@ from twostream.commands._click_options import FOLDER, options_of
 from twostream.commands._shared import (
     CACHE,
     JSON,
+    VIEWS,
     example,
     notes,
     print_json,
     results,
 )
-from twostream.runs.training_options import TrainOptions
+from twostream.runs.training_options import Average, TrainOptions
 
 
-@click.command(epilog=example("twostream evaluate --run runs/temporal --clips 25 --crops 10"))
+@click.command(
+    epilog=example(
+        "twostream evaluate --run runs/temporal --protocol tsn",
+        "twostream evaluate --run runs/temporal --clips 25 --crops 10 --average softmax",
+    )
+)
 @click.option("--run", type=FOLDER, required=True, help="Folder of the run.")
 @CACHE
-@options_of(TrainOptions, "clips", "crops", "jobs", "accelerator")
+@VIEWS
+@options_of(TrainOptions, "jobs", "accelerator")
 @click.option(
     "--precision",
     show_default="that of the training",
@@ -31,6 +38,7 @@ def evaluate(
     cache: Path,
     clips: int,
     crops: int,
+    average: Average,
     jobs: int,
     accelerator: str,
     precision: str | None,
@@ -51,6 +59,7 @@ def evaluate(
             run,
             clips=clips,
             crops=crops,
+            average=average,
             jobs=jobs,
             accelerator=accelerator,
             precision=precision,

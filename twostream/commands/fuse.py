@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 @click.option(
     "--views",
     default="",
-    metavar="CLIPSxCROPS",
-    help="Fuse what `evaluate` gave with so many clips and crops, as 25x10.",
+    metavar="CLIPSxCROPS[-softmax]",
+    help="Fuse what `evaluate` gave with other clips and crops, as 25x10, or with another average.",
     show_default="the runs' own",
 )
 @JSON

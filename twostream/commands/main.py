@@ -72,9 +72,12 @@ def _of_the_system(error: OSError) -> str:
 def _flag(group: click.Group, ctx: click.Context, parameter: str | None) -> str:
     """The option by which the command that runs lets a user set what is at fault, in brackets."""
     command = group.get_command(ctx, ctx.invoked_subcommand or "")
-    for option in command.params if command else ():
-        if isinstance(option, click.Option) and option.name == parameter:
-            return f" ({option.opts[0]})"
+    # Of a group's commands, which of them runs makes no difference: one thing has one name everywhere.
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    for one in (command, *below) if command else ():
+        for option in one.params:
+            if isinstance(option, click.Option) and option.name == parameter:
+                return f" ({option.opts[0]})"
     return ""
 
 

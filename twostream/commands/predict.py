@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER, options_of
+from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import (
     JSON,
     RULE,
     RUNS,
+    VIEWS,
     WEIGHTS,
     errors,
     example,
@@ -20,7 +21,7 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
-from twostream.runs.training_options import TrainOptions
+from twostream.runs.training_options import Average
 
 if TYPE_CHECKING:
     from twostream.fusion import Weights
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 )
 @WEIGHTS
 @RULE
-@options_of(TrainOptions, "clips", "crops")
+@VIEWS
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
 @JSON
 def predict(
@@ -53,6 +54,7 @@ def predict(
     rule: str,
     clips: int,
     crops: int,
+    average: Average,
     top: int,
     as_json: bool,
 ) -> None:
@@ -75,7 +77,13 @@ def predict(
         for number, video in enumerate(videos, 1):
             try:
                 prediction = predictor(
-                    video, weights=weights, rule=rule, clips=clips, crops=crops, top=top
+                    video,
+                    weights=weights,
+                    rule=rule,
+                    clips=clips,
+                    crops=crops,
+                    average=average,
+                    top=top,
                 )
             except UserError as error:
                 failures.append({"video": str(video), "error": str(error)})

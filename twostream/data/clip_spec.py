@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from flowcache.errors import UserError
 from twostream.option_fields import check, option
 
 FROM_MODEL: Any = None
 """The default of what a model's card says."""
+
+Crops = Literal[1, 3, 10]
+"""How many crops of a test clip are taken; see `crop_and_flip.fixed_views`."""
 
 
 @dataclass(frozen=True, kw_only=True)

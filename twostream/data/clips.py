@@ -3,7 +3,7 @@
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.clip_spec import ClipSpec
+from twostream.data.clip_spec import ClipSpec, Crops
 from twostream.data.colour import ColourJitter
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
@@ -101,7 +101,7 @@ class ClipReader:
         return join([self.read(item, indices, lambda h, w: [view], change) for indices in starts])
 
     def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
-        """One of several evenly spaced clips for testing, seen from 1 or 10 crops."""
+        """One of several evenly spaced clips for testing, seen from 1, 3 or 10 crops."""
         indices = even_clips(*self._timing(item), clips)[number]
         return self.read(item, indices, lambda h, w: fixed_views(h, w, self._spec, crops))
 
@@ -151,7 +151,7 @@ class TrainClips(Dataset[Batch]):
 
 
 class TestClips(Dataset[Batch]):
-    """Evenly spaced clips of each video, each seen from 1 or 10 crops, in order of the videos."""
+    """Evenly spaced clips of each video, each seen from 1, 3 or 10 crops, in order of the videos."""
 
     __test__ = False  # the word is the field's, not the test runner's
 
@@ -164,11 +164,11 @@ class TestClips(Dataset[Batch]):
         clips: int,
         crops: int,
     ) -> None:
-        """Raises UserError for fewer clips than one, and for crops other than 1 and 10."""
+        """Raises UserError for fewer clips than one, and for crops other than 1, 3 and 10."""
         if clips < 1:
             raise UserError(f"{clips} clips of each video are too few: use 1 or more", "clips")
-        if crops not in (1, 10):
-            raise UserError(f"there is no way to take {crops} crops: use 1 or 10", "crops")
+        if crops not in get_args(Crops):
+            raise UserError(f"there is no way to take {crops} crops: use 1, 3 or 10", "crops")
         self._reader = ClipReader(cache, stream, spec)
         self._items, self._clips, self._crops = items, clips, crops
 

@@ -59,16 +59,29 @@ def _share_of_area(
 
 
 def fixed_views(height: int, width: int, spec: ClipSpec, crops: int) -> list[View]:
-    """The centre (1), or the four corners and the centre, each also mirrored (10)."""
+    """The squares of a picture that are looked at in a test; see `ClipSpec.side` for how large they are.
+
+    1: the centre. 3: the two ends and the middle of the longer side, halfway across the shorter one
+    (Feichtenhofer et al. 2019, "SlowFast Networks", section 4). 10: the four corners and the centre, each
+    also mirrored (Krizhevsky et al. 2012, "ImageNet Classification", section 4.1).
+
+    Raises ValueError for any other number.
+    """
     side = spec.side(height, width)
     bottom, right = height - side, width - side
     centre = (bottom // 2, right // 2)
     if crops == 1:
-        return [View(*centre, side, side)]
-    if crops != 10:
-        raise ValueError(f"{crops} crops: 1 or 10")
-    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre]
-    return [View(*place, side, side, mirrored) for mirrored in (False, True) for place in places]
+        places = [centre]
+    elif crops == 3 and width >= height:
+        places = [(centre[0], left) for left in (0, centre[1], right)]
+    elif crops == 3:
+        places = [(top, centre[1]) for top in (0, centre[0], bottom)]
+    elif crops == 10:
+        places = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre]
+    else:
+        raise ValueError(f"{crops} crops: 1, 3 or 10")
+    mirrorings = (False, True) if crops == 10 else (False,)
+    return [View(*place, side, side, mirrored) for mirrored in mirrorings for place in places]
 
 
 def apply_view(clip: Integers, view: View, size: int, stream: Stream) -> tuple[Integers, Float32]:

@@ -62,7 +62,8 @@ def read_index(
 
     Groups come from `groups_file` (CSV with the columns video and group), else from UCF101's `_gNN_`
     in the name, or the film and the class that HMDB51's names begin with, else each video is a group of
-    its own. `classes` fixes the order of the classes, and may name some that have no video here.
+    its own. `classes` fixes the order of the classes, and may name some that have no video here; a folder
+    may be spelt otherwise as far as `folded` goes.
 
     Raises VideoIndexError for a video outside of any class, a class that is not in `classes`, a damaged
     entry, or a groups file that leaves a video out.
@@ -79,17 +80,23 @@ def read_index(
             )
     present = sorted({PurePosixPath(i).parts[0] for i in infos})
     names = tuple(classes or present)
-    if unknown := [name for name in present if name not in names]:
-        raise VideoIndexError(f"the class list has no {unknown[0]!r}, which the cache has")
+    alike = {folded(name): label for label, name in enumerate(names)}
+    labels = {
+        folder: names.index(folder) if folder in names else alike.get(folded(folder))
+        for folder in present
+    }
     groups = None if groups_file is None else read_groups(groups_file)
     items = []
     for identifier, info in infos.items():
         if isinstance(info, DamagedEntryError):
             raise VideoIndexError(f"{info}: delete that entry and extract it again")
+        folder = PurePosixPath(identifier).parts[0]
+        if (label := labels[folder]) is None:
+            raise VideoIndexError(f"the class list has no {folder!r}, which the cache has")
         items.append(
             Item(
                 id=identifier,
-                label=names.index(PurePosixPath(identifier).parts[0]),
+                label=label,
                 group=_group(identifier, groups),
                 frames=info.frames,
                 fields=info.fields,
@@ -123,6 +130,11 @@ def read_groups(path: Path) -> dict[str, str]:
             raise VideoIndexError(f"{path} names {shortened(identifier)} twice: leave one line out")
         groups[identifier] = row["group"]
     return groups
+
+
+def folded(name: str) -> str:
+    """What `Air_Drumming` and `air drumming` share, which lists and folders write for one name."""
+    return name.casefold().replace("_", " ")
 
 
 def shortened(text: str) -> str:

@@ -1,10 +1,12 @@
 """Which videos train, which choose the best epoch, and which test; groups stay together."""
 
+import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from twostream.data.index import Item, VideoIndex, VideoIndexError
 @dataclass(frozen=True)
 class Split:
     """Ids by part; every part sorted."""
+
+    PARTS: ClassVar = ("train", "validation", "test")
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -122,10 +126,29 @@ def write_split(path: Path, index: VideoIndex, split: Split) -> None:
     """A CSV file: video, label, group, part."""
     rows = [
         [item.id, index.classes[item.label], item.group, part]
-        for part in ("train", "validation", "test")
+        for part in Split.PARTS
         for item in index.select(getattr(split, part))
     ]
     write_csv(path, [["video", "label", "group", "part"], *rows])
+
+
+def read_split(path: Path) -> tuple[Split, dict[str, str]]:
+    """What `write_split` wrote, and the group of each video.
+
+    VideoIndexError where there is no such file, or it is something else.
+    """
+    parts: dict[str, list[str]] = {part: [] for part in Split.PARTS}
+    groups = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                parts[row["part"]].append(row["video"])
+                groups[row["video"]] = row["group"]
+    except FileNotFoundError:
+        raise VideoIndexError(f"{path} does not exist: name the folder of a run", "run") from None
+    except (OSError, ValueError, LookupError, csv.Error) as error:
+        raise VideoIndexError(f"{path} is not the split of a run: {error}", "run") from None
+    return Split(*(tuple(sorted(ids)) for ids in parts.values())), groups
 
 
 def bundles(items: Sequence[Item]) -> list[list[Item]]:

@@ -18,6 +18,7 @@ from twostream.fusion import Fusion, Weights, names_of, needs_held_out, rule_for
 from twostream.nets.normalize import Normalized
 from twostream.runs import files
 from twostream.runs.checkpoint import Spec, load_checkpoint
+from twostream.runs.training_options import Average
 from twostream.scoring.evaluate import score
 from twostream.scoring.of_runs import held_out_scores_of
 from twostream.scoring.scores import Scores
@@ -91,11 +92,12 @@ class Predictor:
         rule: str = "softmax",
         clips: int = 10,
         crops: int = 1,
+        average: Average = "logits",
         top: int = 5,
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights, rule: see `rule`. clips, crops: see `data.clips.TestClips`.
+        weights, rule: see `rule`. clips, crops, average: see `scoring.evaluate.score`.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -119,6 +121,7 @@ class Predictor:
                         [item],
                         clips=clips,
                         crops=crops,
+                        average=average,
                         batch_size=16,
                         workers=0,
                     )

@@ -1,5 +1,8 @@
 """What lies in a run's folder, and in that of a fusion."""
 
+import json
+from pathlib import Path
+
 RECORD = "run.json"
 """What the run was told, and the versions of what computed it."""
 
@@ -34,7 +37,23 @@ OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PR
 def of_views(name: str, views: str) -> str:
     """`scores.npz` → `scores-3x10.npz`: what belongs to other clips and crops than the run's own.
 
-    views: "CLIPSxCROPS"; empty for the run's own.
+    views: as `other_views` names them; empty for the run's own.
     """
     stem, _, ending = name.rpartition(".")
     return f"{stem}-{views}.{ending}" if views else name
+
+
+def other_views(folder: Path, clips: int, crops: int, average: str) -> str:
+    """`3x10`, or `3x10-softmax`, where a run's own scores are of other clips, crops or another average.
+
+    Empty where they are the same, and where the run has no scores yet.
+    """
+    try:
+        own = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        # Runs of before 2026-11-26 averaged logits, and did not say so.
+        of_run = (own["clips"], own["crops"], own.get("average", "logits"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+    if of_run == (clips, crops, average):
+        return ""
+    return f"{clips}x{crops}" if average == "logits" else f"{clips}x{crops}-{average}"

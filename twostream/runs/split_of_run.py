@@ -1,24 +1,20 @@
 """From what a run was told to its index of videos and its split."""
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowcache.cache.store import FlowCache
 from twostream.data.index import VideoIndex, read_index
 from twostream.data.split_lists import read_class_list, read_hmdb51, read_list
-from twostream.data.splits import Split, make_split
+from twostream.data.splits import Split, make_split, read_split
 from twostream.runs import files
 from twostream.runs.training_options import SplitOptions
 
 
 def groups_of(folder: Path) -> dict[str, str]:
     """The group of each video of a run's split, as the run was told; empty where it has no record."""
-    try:
-        with (folder / files.SPLIT).open(newline="", encoding="utf-8") as file:
-            return {row["video"]: row["group"] for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
-        return {}
+    path = folder / files.SPLIT
+    return read_split(path)[1] if path.exists() else {}
 
 
 def split_cache(

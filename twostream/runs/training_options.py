@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
 from flowcache.errors import UserError
-from twostream.data.clip_spec import ClipSpec
+from twostream.data.clip_spec import ClipSpec, Crops
 from twostream.option_fields import check, option
 
 StreamName = Literal["spatial", "temporal", "difference"]
+
+Average = Literal["logits", "softmax"]
+"""What is averaged over the clips and crops of a video."""
 
 _FEWEST_STEPS = 600
 _FEWEST_VISITS = 30
@@ -153,11 +156,17 @@ class SplitOptions:
     """Which videos train, choose the best epoch, and test; see `data.splits.make_split`."""
 
     train_list: str | None = option(
-        None, help="Videos to train on, in UCF101's format.", path="file"
+        None,
+        help="Videos to train on: UCF101's text, Kinetics' CSV or Something-Something's JSON.",
+        path="file",
     )
-    test_list: str | None = option(None, help="Videos to test on.", path="file")
+    test_list: str | None = option(
+        None, help="Videos to test on, in one of the same formats.", path="file"
+    )
     class_list: str | None = option(
-        None, help="UCF101's classInd.txt: the order of the classes.", path="file"
+        None,
+        help="The order of the classes: UCF101's classInd.txt or Something-Something's labels.json.",
+        path="file",
     )
     hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
     split_number: int = option(1, help="Which of HMDB51's splits.", at_least=1)
@@ -271,10 +280,16 @@ class TrainOptions(RunOptions):
         0.1, help="The share of the label that is spread over all classes.", at_least=0, at_most=1
     )
     clips: int = option(
-        10, help="Evenly spaced clips of each test video, whose logits are averaged.", at_least=1
+        10, help="Evenly spaced clips of each test video, whose scores are averaged.", at_least=1
     )
-    crops: Literal[1, 10] = option(
-        1, help="1: the centre; 10: four corners and the centre, each also mirrored."
+    crops: Crops = option(  # noqa: RUF009
+        1,
+        help="1: the centre; 3: along the longer side; 10: four corners and the centre, each also "
+        "mirrored.",
+    )
+    average: Average = option(  # noqa: RUF009
+        "logits",
+        help="What is averaged over the clips and crops of a video: logits, or probabilities (softmax).",
     )
 
     def __post_init__(self) -> None:
@@ -283,3 +298,8 @@ class TrainOptions(RunOptions):
         if self.init is None or self.init == "published":
             object.__setattr__(self, "init", "pretrained" if self.init else "none")
         super().__post_init__()
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """As in `RunOptions`; runs of before 2026-11-26 recorded no average and averaged logits."""
+        return super().from_plain({"average": "logits", **plain})

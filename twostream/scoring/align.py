@@ -12,7 +12,7 @@ def align(many: Sequence[Scores]) -> list[Scores]:
     """The same videos in the same order, that of the first, of runs that may be fused.
 
     ScoresError, naming the first differences, unless all have the same videos, labels, classes and
-    training videos, and are averages of as many clips and crops.
+    training videos, and are averages of as many clips and crops, and of logits or probabilities alike.
     """
     first = many[0]
     for other in many[1:]:
@@ -21,6 +21,11 @@ def align(many: Sequence[Scores]) -> list[Scores]:
         if all(clips for clips, _ in views) and views[0] != views[1]:
             told = " and ".join("{} clips × {} crops".format(*view) for view in views)
             raise ScoresError(f"{pair} average {told}: evaluate both alike, and fuse those scores")
+        if first.average != other.average:
+            raise ScoresError(
+                f"{pair} average {first.average} and {other.average}: evaluate both alike, and fuse "
+                "those scores"
+            )
     aligned = same_videos(many)
     for other in aligned[1:]:
         if set(first.trained_on) != set(other.trained_on):

@@ -14,19 +14,24 @@ from twostream.data.clips import TestClips, make_loader
 from twostream.data.index import Item, read_index
 from twostream.nets.normalize import Normalized
 from twostream.runs.checkpoint import Spec
+from twostream.runs.training_options import Average
 from twostream.scoring.scores import Scores
 
 
 @torch.inference_mode()
-def average_logits(
+def logits_of_videos(
     model: nn.Module,
     batches: Iterable[object],
     videos: int,
     device: torch.device,
     on_batch: Callable[[int], None] = lambda _: None,
     precision: str = "32-true",
+    average: Average = "logits",
 ) -> Float32:
     """The mean of the logits of all clips and crops of each video: (videos, K).
+
+    With `average="softmax"` it is the logarithm of the mean of their probabilities, and a softmax gives
+    that mean back.
 
     `batches` hold `clip`, `mean`, `gain` and `video`, the number of the video of each clip.
     `on_batch` is given the number of clips after each batch. `precision` is Lightning's word.
@@ -39,15 +44,21 @@ def average_logits(
     for batch in batches:
         inputs = (part.to(device, non_blocking=True) for part in batch[:3])  # type: ignore[index]
         with torch.autocast(device.type, half, enabled="16" in precision):
-            logits = model(*inputs).float().cpu()
+            scores = model(*inputs).float().cpu().double()
+        if average == "softmax":
+            scores = scores.softmax(1)
         if total is None:
-            total = torch.zeros(videos, logits.shape[1], dtype=torch.float64)
-        total.index_add_(0, batch.video, logits.double())  # type: ignore[attr-defined]
-        count.index_add_(0, batch.video, torch.ones(len(logits)))  # type: ignore[attr-defined]
-        on_batch(len(logits))
+            total = torch.zeros(videos, scores.shape[1], dtype=torch.float64)
+        total.index_add_(0, batch.video, scores)  # type: ignore[attr-defined]
+        count.index_add_(0, batch.video, torch.ones(len(scores)))  # type: ignore[attr-defined]
+        on_batch(len(scores))
     if total is None or (count == 0).any():
         raise ValueError("a video has no clip")
-    return np.asarray((total / count[:, None]).float().numpy())
+    mean = total / count[:, None]
+    if average == "softmax":
+        # A probability that underflowed to 0 in every clip must stay a number.
+        mean = mean.clamp_min(torch.finfo(torch.float64).tiny).log()
+    return np.asarray(mean.float().numpy())
 
 
 def score(
@@ -63,13 +74,14 @@ def score(
     trained_on: Sequence[str] = (),
     accelerator: str = "auto",
     precision: str = "32-true",
+    average: Average = "logits",
     on_clips: Callable[[int], None] = lambda _: None,
 ) -> Scores:
-    """Logits of evenly spaced clips, averaged over each video.
+    """Scores of evenly spaced clips, averaged over each video.
 
-    trained_on: the videos that had a part in the training, which the scores name. accelerator, precision:
-        as Lightning names them; see `device_of`. on_clips: is given the number of clips (times crops)
-        after each batch.
+    clips, crops, average: see `Scores`; `scoring.protocols` has those of papers. trained_on: the videos
+        that had a part in the training, which the scores name. accelerator, precision: as Lightning names
+        them; see `device_of`. on_clips: is given the number of clips (times crops) after each batch.
     """
     device = device_of(accelerator)
     dataset = TestClips(cache, items, spec.values, spec.clip, clips, crops)
@@ -79,13 +91,14 @@ def score(
     return Scores(
         name=spec.stream,
         ids=tuple(item.id for item in items),
-        logits=average_logits(model, loader, len(items), device, on_clips, precision),
+        logits=logits_of_videos(model, loader, len(items), device, on_clips, precision, average),
         labels=np.array([item.label for item in items], np.int64),
         classes=spec.classes,
         trained_on=tuple(sorted(trained_on)),
         clips=clips,
         crops=crops,
         groups=tuple(item.group for item in items),
+        average=average,
     )
 
 

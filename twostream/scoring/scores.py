@@ -3,7 +3,7 @@
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast, get_args
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from flowcache.types import Float32
+from twostream.runs.training_options import Average
 
 _UNREADABLE = (
     OSError,
@@ -40,8 +41,10 @@ class Scores:
     ids: (N) video ids, each once. labels: int64 (N,), −1 where there is none.
     logits: float32 (N, K); never probabilities, so that a softmax is applied once, by whoever wants it.
     classes: (K) names. trained_on: ids that training saw, the validation part included.
-    clips, crops: of how many clips of each video, and crops of each clip, the logits are averages; 0
-        where that is not known.
+    clips, crops: over how many clips of each video, and crops of each clip, is averaged; 0 where that
+        is not known.
+    average: whether the logits are averages of the clips' logits, or logarithms of the averages of their
+        probabilities (softmax).
     groups: (N) the group of each video; videos of one group (one recording, one person) are no
         independent observations. Empty where that is not known: each is a group of its own.
     """
@@ -55,6 +58,7 @@ class Scores:
     clips: int = 0
     crops: int = 0
     groups: tuple[str, ...] = ()
+    average: Average = "logits"
 
     def __post_init__(self) -> None:
         n, k = len(self.ids), len(self.classes)
@@ -65,6 +69,8 @@ class Scores:
             )
         if self.groups and len(self.groups) != n:
             raise ScoresError(f"{self.name}: {n} videos need {n} groups, not {len(self.groups)}")
+        if self.average not in get_args(Average):
+            raise ScoresError(f"{self.name}: there is no average of {self.average!r}")
         if len(set(self.ids)) != n:
             raise ScoresError(f"{self.name}: a video is scored twice")
         if not np.isfinite(self.logits).all():
@@ -137,6 +143,7 @@ class Scores:
                 trained_on=np.array(self.trained_on, np.str_),
                 views=np.array([self.clips, self.crops]),
                 groups=np.array(self.groups, np.str_),
+                average=np.array(self.average),
             )
 
     @classmethod
@@ -155,6 +162,7 @@ class Scores:
                     clips=int(clips),
                     crops=int(crops),
                     groups=_texts(file["groups"]) if "groups" in file else (),
+                    average=cast(Average, str(file["average"]) if "average" in file else "logits"),
                 )
         except FileNotFoundError:
             raise ScoresError(

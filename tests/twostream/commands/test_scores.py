@@ -37,6 +37,27 @@ def test_an_evaluation_as_json_is_what_the_run_then_records(copy):
     assert read["top1"] == (scores.logits.argmax(1) == scores.labels).mean()
 
 
+def recorded_views(folder, views):
+    metrics = json.loads((folder / "runs" / "temporal" / f"metrics-{views}.json").read_text())
+    return tuple(metrics[name] for name in ("clips", "crops", "average"))
+
+
+def test_a_protocol_names_clips_crops_and_average_and_what_is_given_beside_it_wins(copy):
+    succeed("evaluate --run runs/temporal --jobs 0 --protocol non-local")
+    assert recorded_views(copy, "10x3-softmax") == (10, 3, "softmax")
+    succeed("evaluate --run runs/temporal --jobs 0 --clips 2 --protocol tsn --average softmax")
+    assert recorded_views(copy, "2x10-softmax") == (2, 10, "softmax")
+    assert "two-stream-2014" in run("evaluate --run runs/temporal --protocol 2014").output
+
+
+def test_a_prediction_by_a_protocol_is_one_of_its_clips_crops_and_average(copy):
+    video = "videos/moving/v_moving_g01_c01.avi"
+    by_name = succeed(f"-q predict {video} --protocol c3d --json")
+    by_values = succeed(f"-q predict {video} --clips 10 --crops 1 --average softmax --json")
+    assert by_name == by_values
+    assert by_name != succeed(f"-q predict {video} --protocol i3d --json")
+
+
 # fuse
 
 

@@ -217,7 +217,7 @@ def test_a_training_clip_depends_on_the_seed_the_epoch_and_the_video_alone(strea
 
 
 @BOTH
-@pytest.mark.parametrize("crops", [1, 10])
+@pytest.mark.parametrize("crops", [1, 3, 10])
 def test_test_clips_are_those_that_a_person_would_cut_out(stream, crops, toy, items):
     spec = ClipSpec(length=2, crop=12)
     clips = TestClips(toy, items(toy), stream, spec, clips=3, crops=crops)

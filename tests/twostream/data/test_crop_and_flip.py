@@ -1,9 +1,11 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twostream.data.clip_spec import ClipSpec
+from twostream.data.clip_spec import ClipSpec, Crops
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.streams import STREAMS
 
@@ -107,16 +109,28 @@ def test_one_crop_is_the_centre(height, width, size):
     assert abs(view.left - (width - view.left - view.width)) <= 1
 
 
+def test_three_crops_lie_along_the_longer_side_and_halfway_across_the_other():
+    wide, high = (fixed_views(*size, ClipSpec(crop=6), 3) for size in ((10, 14), (14, 10)))
+    assert [(v.top, v.left) for v in wide] == [(2, 0), (2, 4), (2, 8)]
+    assert [(v.top, v.left) for v in high] == [(0, 2), (4, 2), (8, 2)]
+    assert all((v.height, v.width, v.mirrored) == (6, 6, False) for v in wide + high)
+
+
+@pytest.mark.parametrize("crops", get_args(Crops))
+def test_every_number_of_crops_gives_as_many(crops):
+    assert len(fixed_views(20, 30, ClipSpec(crop=10), crops)) == crops
+
+
 @given(SIDE, SIDE, SIDE)
 def test_fixed_views_lie_inside_any_picture(height, width, size):
-    assert all(
-        inside(v, height, width) for v in fixed_views(height, width, ClipSpec(crop=size), 10)
-    )
+    for crops in get_args(Crops):
+        views = fixed_views(height, width, ClipSpec(crop=size), crops)
+        assert all(inside(v, height, width) for v in views)
 
 
 def test_another_number_of_crops_is_refused():
-    with pytest.raises(ValueError, match="1 or 10"):
-        fixed_views(10, 10, ClipSpec(crop=5), 3)
+    with pytest.raises(ValueError, match="1, 3 or 10"):
+        fixed_views(10, 10, ClipSpec(crop=5), 5)
 
 
 def noise(stream, height=12, width=17, frames=3, dtype=None):

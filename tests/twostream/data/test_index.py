@@ -15,6 +15,18 @@ def test_classes_are_the_first_folders_in_alphabetical_order(tmp_path, new_cache
     assert "4 videos, 3 classes" in repr(index)
 
 
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [(["run", "Air Drumming"], 1), (["air drumming", "Air_Drumming"], 1), (["AIR_DRUMMING"], 0)],
+)
+def test_a_class_list_may_spell_a_folder_in_another_way(tmp_path, new_cache, add, classes, label):
+    cache = new_cache(tmp_path)
+    add(cache, "Air_Drumming/a")
+    index = read_index(cache, None, classes)
+    assert index.classes == tuple(classes)
+    assert index.items[0].label == label
+
+
 def test_an_item_knows_what_its_entry_holds(tmp_path, new_cache, add):
     cache = new_cache(tmp_path, frame_step=2)
     add(cache, "walk/a", count=7, sha256="ab" * 32)

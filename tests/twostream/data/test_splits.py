@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from twostream.data.index import Item, VideoIndex, VideoIndexError
-from twostream.data.splits import check_leakage, divide, make_split, write_split
+from twostream.data.splits import check_leakage, divide, make_split, read_split, write_split
 
 
 def item(identifier, label=0, group=None, sha256=None):
@@ -252,3 +252,29 @@ def test_the_real_fights_are_split_by_their_sources(data):
     assert sum(map(len, groups)) == len(set.union(*groups))
     labels = [i.label for i in index.select(split.test)]
     assert np.all(np.bincount(labels) > 15)
+
+
+def test_a_written_split_is_read_with_the_groups(tmp_path):
+    index = regular()
+    split = split_of(index)
+    write_split(tmp_path / "split.csv", index, split)
+    again, groups = read_split(tmp_path / "split.csv")
+    assert again == split
+    assert again.digest == split.digest
+    assert groups == {item.id: item.group for item in index.items}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "does not exist"),
+        (b"video,label,group,part\na,b,c,holiday\n", "not the split of a run"),
+        (b"video,group\na,b\n", "not the split of a run"),
+        (b"\xff", "not the split of a run"),
+    ],
+)
+def test_what_is_no_split_is_refused_by_its_name(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "split.csv").write_bytes(content)
+    with pytest.raises(VideoIndexError, match=rf"split\.csv.*{words}"):
+        read_split(tmp_path / "split.csv")

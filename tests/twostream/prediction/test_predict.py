@@ -58,21 +58,28 @@ def scored(cache, folder, items, **how):
     return score(model, spec, cache, items, **{"batch_size": 32, "workers": 0} | how)
 
 
-@pytest.mark.parametrize("rule", ["softmax", "logits"])
-@pytest.mark.parametrize("crops", [1, 10])
-def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, crops):
+@pytest.mark.parametrize(
+    ("rule", "crops", "average"),
+    [
+        ("softmax", 1, "logits"),
+        ("logits", 10, "logits"),
+        ("logits", 3, "softmax"),
+        ("softmax", 10, "softmax"),
+    ],
+)
+def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, crops, average):
     folder, cache = trained
     items = read_index(cache).items
+    views = {"clips": 3, "crops": crops, "average": average}
     expected = {
-        stream: scored(cache, folder / "runs" / stream, items, clips=3, crops=crops)
-        for stream in STREAMS
+        stream: scored(cache, folder / "runs" / stream, items, **views) for stream in STREAMS
     }
     shares = dict(zip(STREAMS, WEIGHTS, strict=True))
     expected["fused"] = create_rule(rule, shares)(list(expected.values()))
     predictor = Predictor(runs_of(folder))
     for number in (0, 5):
         video = folder / "videos" / f"{items[number].id}.avi"
-        prediction = predictor(video, weights=WEIGHTS, rule=rule, clips=3, crops=crops)
+        prediction = predictor(video, weights=WEIGHTS, rule=rule, **views)
         assert prediction.video == str(video)
         assert list(prediction.best) == ["spatial", "temporal", "fused"]
         for name, best in prediction.best.items():

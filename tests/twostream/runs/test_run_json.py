@@ -28,10 +28,19 @@ def test_all_options_survive_the_record(tmp_path, options):
         init="weights.pt",
         label_smoothing=0.1,
         crops=10,
+        average="softmax",
         trainer={"devices": 2, "strategy": "ddp", "precision": "bf16-mixed"},
     )
     start_run(tmp_path, plan)
     assert recorded(TrainOptions, tmp_path) == plan
+
+
+def test_a_run_that_recorded_no_average_averaged_logits(tmp_path, options):
+    start_run(tmp_path, options())
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record["options"]["average"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert recorded(TrainOptions, tmp_path) == options(average="logits")
 
 
 def test_a_trained_run_is_not_replaced_without_a_word(finished_runs):

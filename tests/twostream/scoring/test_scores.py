@@ -125,6 +125,7 @@ def test_softmax_is_a_distribution_and_ignores_a_constant(shift, seed):
         ({"ids": ("a", "b", "a")}, "twice"),
         ({"labels": np.array([0, 1, 3])}, "none of the 3 classes"),
         ({"labels": np.array([0, 1, -2])}, "none of the 3 classes"),
+        ({"average": "medians"}, "no average of 'medians'"),
     ],
 )
 def test_scores_that_do_not_fit_together_are_refused(changes, message):
@@ -176,6 +177,15 @@ def test_groups_are_kept_and_follow_their_videos(tmp_path):
     assert align([one, other])[1].groups == one.groups
     with pytest.raises(ScoresError, match="12 groups"):
         scores(groups=("a", "b"))
+
+
+def test_the_average_is_kept_and_older_files_are_of_logits(tmp_path):
+    scores(average="softmax").save(tmp_path / "s.npz")
+    assert Scores.load(tmp_path / "s.npz").average == "softmax"
+    with np.load(tmp_path / "s.npz") as file:
+        older = {name: values for name, values in file.items() if name != "average"}
+    np.savez(tmp_path / "older.npz", **older)
+    assert Scores.load(tmp_path / "older.npz").average == "logits"
 
 
 def test_no_training_videos_are_no_reason_to_fail(tmp_path):
@@ -272,8 +282,9 @@ def without(one, *rows):
             ["label 1 videos", "video 004"],
         ),
         (lambda s: replace(s, trained_on=("class/other a",)), ["splits", "class/other b"]),
+        (lambda s: replace(s, average="softmax"), ["average logits and softmax"]),
     ],
-    ids=["fewer", "many fewer", "another", "class", "class order", "label", "split"],
+    ids=["fewer", "many fewer", "another", "class", "class order", "label", "split", "average"],
 )
 @pytest.mark.parametrize("mixed", [False, True])
 def test_what_does_not_belong_together_is_refused_with_the_first_differences(change, words, mixed):
