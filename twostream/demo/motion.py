@@ -61,8 +61,8 @@ def render(
         its own; each video has its own noise and direction.
     frames: of each video.
     size: height and width in pixels, even.
-    The same arguments give the same files. UserError for numbers that make no such video, and for a
-    class that is not known.
+    With one version of OpenCV, which draws the letters, the same arguments give the same files. UserError
+    for numbers that make no such video, and for a class that is not known.
     """
     check_numbers(videos_per_class, frames, size, 64)
     known = (*LETTERS, *DIGITS, *SHAPES)
