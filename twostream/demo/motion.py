@@ -31,8 +31,9 @@ LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 DIGITS = tuple("0123456789")
 SHAPES = ("circle", "cross", "diamond", "ring", "square", "star", "triangle")
 
-# What is told to the commands for these videos. Mirrored letters are no letters, so nothing is flipped. A
-# smaller picture is less noisy, and the few layers of `tiny` see more of a letter in it.
+# What is told to the commands for these videos. A mirrored letter is no letter, so nothing is flipped. A
+# smaller picture is less noisy, and the few layers of `tiny` see more of a letter in it. One clip in the
+# test is enough, since it has ten of the eleven fields.
 SIZE, RESIZE, CROP = 96, 64, 56
 EPOCHS, LEARNING_RATE = 24, 0.005
 
