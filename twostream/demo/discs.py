@@ -1,4 +1,4 @@
-"""A small video set of our own, in which a frame tells one half of the label and motion the other.
+"""Discs that move: a frame tells one half of the label, and motion the other.
 
 Each video shows a disc with one of four textures that makes one of four movements; the label is the
 pair. A single frame shows the texture and tells nothing of the movement: place, size, colours and
@@ -17,12 +17,11 @@ import cv2
 import numpy as np
 
 from flowcache import algorithms
-from flowcache.errors import UserError
-from flowcache.show.colour import enlarge, flow_to_color, legend
+from flowcache.show.colour import enlarge, flow_to_color
 from flowcache.show.files import write_png, write_video
-from flowcache.types import Float32, Float64, FlowAlgorithm, UInt8
-from flowcache.video.decode import Video
-from flowcache.video.resize import Resize
+from flowcache.types import Float32, Float64, UInt8
+from twostream.demo._contact_sheet import frame_and_flow, table, video_of
+from twostream.demo._demo_set import DemoSet, check_numbers, numbered
 
 TEXTURES = ("dots", "checks", "stripes", "rings")
 # None of them turns into another when the picture is mirrored left to right, as training does.
@@ -82,25 +81,14 @@ def render(
     size: height and width in pixels, even.
     The same arguments give the same files. UserError for numbers that make no such video.
     """
-    if videos_per_class < 1 or frames < 2 or size < 48 or size % 2:
-        raise UserError(
-            f"the demo cannot have {videos_per_class} videos a class, of {frames} frames of {size} "
-            "pixels a side: give at least 1 video, 2 frames, and an even side from 48 pixels on"
-        )
+    check_numbers(videos_per_class, frames, size, 48)
     for number, (texture, movement) in enumerate(product(TEXTURES, MOVEMENTS)):
         name = f"{texture}-{movement}"
         places = [_place(size, np.random.default_rng([seed, number, g])) for g in range(GROUPS)]
-        for video in range(videos_per_class):
-            clip, group = divmod(video, GROUPS)
+        for video, group, path in numbered(folder, name, videos_per_class, GROUPS):
             rng = np.random.default_rng([seed, number, GROUPS + video])
-            path = _path(movement, frames, size, places[group].pan, rng)
-            write_video(
-                folder / name / f"{name}_g{group + 1:02}_c{clip + 1:02}.avi",
-                _draw(texture, path, places[group], rng),
-                RATE,
-                "mpeg4",
-                _MPEG4,
-            )
+            way = _path(movement, frames, size, places[group].pan, rng)
+            write_video(path, _draw(texture, way, places[group], rng), RATE, "mpeg4", _MPEG4)
 
 
 def _place(size: int, rng: np.random.Generator) -> _Place:
@@ -203,7 +191,12 @@ def contact_sheet(folder: Path, output: Path) -> None:
     class has no video in `folder`, or it cannot be read.
     """
     flow = algorithms.create("dis")
-    shown = [[_frame_and_flow(folder / f"{t}-{m}", flow) for m in MOVEMENTS] for t in TEXTURES]
+    shown = [
+        [frame_and_flow(video_of(folder / f"{t}-{m}"), flow) for m in MOVEMENTS] for t in TEXTURES
+    ]
+    shown = [
+        [(rgb, field - field.mean((1, 2), keepdims=True)) for rgb, field in row] for row in shown
+    ]
     longest = max(np.hypot(*field).max() for row in shown for _, field in row)
     scale = float(np.ceil(10 * longest) / 10)
     factor = max(1, round(160 / len(shown[0][0][0])))
@@ -214,41 +207,17 @@ def contact_sheet(folder: Path, output: Path) -> None:
         ]
         for row in shown
     ]
-    write_png(output, _sheet(cells, scale))
+    write_png(output, table(cells, TEXTURES, MOVEMENTS, scale))
 
 
-def _frame_and_flow(folder: Path, flow: FlowAlgorithm) -> tuple[UInt8, Float32]:
-    """The middle frame (H, W, 3) of the first video, and the field (2, H, W) less its mean."""
-    path = next(iter(sorted(folder.glob("*.avi"))), None)
-    if path is None:
-        raise UserError(f"{folder} holds no video: render the demo's videos first")
-    with Video(path) as video:
-        rgb = np.concatenate([batch.rgb for batch in video.frames(Resize())])
-    middle = len(rgb) // 2
-    pair = rgb[[middle - 1, middle]]
-    field = flow(np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair])).data[0]
-    return pair[0], field - field.mean((1, 2), keepdims=True)
-
-
-def _sheet(cells: list[list[UInt8]], scale: float) -> UInt8:
-    """A table of equal cells (h, w, 3) with the textures and the movements written beside it."""
-    height, width = cells[0][0].shape[:2]
-    top, left, gap = 56, 120, 12
-    size = (top + len(cells) * (height + gap), left + len(cells[0]) * (width + gap), 3)
-    sheet = np.full(size, 255, np.uint8)
-    key = legend(scale, top)
-    sheet[:top, : key.shape[1]] = key[:, :left]
-    for row, texture in enumerate(TEXTURES):
-        y = top + row * (height + gap)
-        _write(sheet, texture, (gap, y + height // 2))
-        for column, cell in enumerate(cells[row]):
-            x = left + column * (width + gap)
-            sheet[y : y + height, x : x + width] = cell
-            if row == 0:
-                _write(sheet, MOVEMENTS[column], (x, top - gap - 6))
-    return sheet
-
-
-def _write(sheet: UInt8, text: str, place: tuple[int, int]) -> None:
-    """Text with its lower left corner at (x, y)."""
-    cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, (40, 40, 40), 2, cv2.LINE_AA)
+def create() -> DemoSet:
+    """The set as `twostream demo` renders it and learns from it, in some minutes on two cores."""
+    return DemoSet(
+        render=render,
+        contact_sheet=contact_sheet,
+        extract=f"--size {SIZE}",
+        train=f"--model tiny --crop {CROP} --resize 0 --epochs {EPOCHS} --batch-size {BATCH_SIZE} "
+        f"--learning-rate {LEARNING_RATE} --weight-decay {WEIGHT_DECAY} --label-smoothing 0",
+        finding="A frame shows the texture and not the movement, flow shows the movement and not the "
+        "texture: each stream is right about one half of the label, and their sum about both.",
+    )

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from flowcache import algorithms, plugins
-from flowcache.errors import UserError
 from flowcache.video.decode import Video
 from flowcache.video.resize import Resize
-from twostream.data.index import _UCF101_GROUP
-from twostream.demo import videos as demo
+from twostream.demo import discs as demo
 
 CLASSES = [f"{t}-{m}" for t, m in product(demo.TEXTURES, demo.MOVEMENTS)]
 
@@ -21,55 +19,13 @@ def videos(tmp_path_factory):
     return folder
 
 
-def files(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
-
-
 def frames_of(path):
     with Video(path) as video:
-        return np.concatenate([batch.rgb for batch in video.frames(Resize())]), video.rate
+        return np.concatenate([batch.rgb for batch in video.frames(Resize())])
 
 
-def test_each_class_has_its_folder_and_its_videos(videos):
+def test_there_is_a_class_for_each_texture_and_movement(videos):
     assert sorted(p.name for p in videos.iterdir()) == sorted(CLASSES)
-    for name in CLASSES:
-        found = sorted(p.name for p in (videos / name).iterdir())
-        assert found == [f"{name}_g01_c01.avi", f"{name}_g02_c01.avi"]
-
-
-def test_a_video_has_the_frames_the_size_and_the_rate(videos):
-    for path in list(videos.rglob("*.avi"))[::5]:
-        rgb, rate = frames_of(path)
-        assert rgb.shape == (24, demo.SIZE, demo.SIZE, 3)
-        assert rate == demo.RATE
-
-
-def test_groups_fill_up_before_a_second_clip(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "TEXTURES", ("dots",))
-    monkeypatch.setattr(demo, "MOVEMENTS", ("rise",))
-    demo.render(tmp_path, videos_per_class=10, frames=2, size=48)
-    names = sorted(p.stem for p in tmp_path.rglob("*.avi"))
-    assert len(names) == 10
-    assert "dots-rise_g02_c02" in names
-    assert len({_UCF101_GROUP.match(name)[0] for name in names}) == demo.GROUPS
-
-
-def test_the_seed_decides_every_byte(tmp_path):
-    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        demo.render(tmp_path / name, videos_per_class=1, frames=3, size=48, seed=seed)
-    a, b, c = (files(tmp_path / name) for name in "abc")
-    assert a == b
-    assert a.keys() == c.keys()
-    assert all(a[name] != c[name] for name in a)
-    assert len(set(a.values())) == len(a)
-
-
-@pytest.mark.parametrize(
-    "numbers", [{"videos_per_class": 0}, {"frames": 1}, {"size": 97}, {"size": 32}]
-)
-def test_numbers_that_make_no_video_are_refused(numbers, tmp_path):
-    with pytest.raises(UserError, match="the demo cannot have"):
-        demo.render(tmp_path, **numbers)
 
 
 def states(movement, count=3000):
@@ -103,7 +59,7 @@ def test_the_disc_stays_mostly_in_the_picture():
 
 
 def test_colours_do_not_depend_on_the_movement(videos):
-    means = np.array([frames_of(p)[0].mean((0, 1, 2)) for p in sorted(videos.rglob("*.avi"))])
+    means = np.array([frames_of(p).mean((0, 1, 2)) for p in sorted(videos.rglob("*.avi"))])
     names = [p.parent.name.split("-")[1] for p in sorted(videos.rglob("*.avi"))]
     overall = means.mean(0)
     for movement in demo.MOVEMENTS:
@@ -132,7 +88,7 @@ def test_the_flow_shows_the_movement_and_a_mirror_keeps_it(videos):
     right = kept = 0
     paths = sorted(videos.rglob("*_g01_*.avi"))
     for path in paths:
-        gray = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_of(path)[0][4:20]])
+        gray = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_of(path)[4:20]])
         seen = seen_movement(gray)
         right += seen == path.parent.name.split("-")[1]
         kept += seen == seen_movement(np.ascontiguousarray(gray[:, :, ::-1]))
@@ -143,7 +99,7 @@ def test_the_flow_shows_the_movement_and_a_mirror_keeps_it(videos):
 def test_the_camera_moves(videos):
     """Beside the disc, in a corner, every video's flow is of constant speed and not 0."""
     path = videos / "rings-grow" / "rings-grow_g02_c01.avi"
-    gray = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_of(path)[0]])
+    gray = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_of(path)])
     corner = plugins.create(algorithms, "dis")(gray).data[:, :, :16, :16].mean((2, 3))
     assert np.hypot(*corner.mean(0)) > 0.3
     assert np.all(np.hypot(*(corner - corner.mean(0)).T) < 0.3)
@@ -155,12 +111,7 @@ def test_the_contact_sheet_shows_every_class(videos, tmp_path):
     height, width = sheet.shape[:2]
     assert height > 4 * demo.SIZE
     assert width > 8 * demo.SIZE
-    first = frames_of(videos / "dots-rise" / "dots-rise_g01_c01.avi")[0][11]
+    first = frames_of(videos / "dots-rise" / "dots-rise_g01_c01.avi")[11]
     larger = first.repeat(2, 0).repeat(2, 1)
     x, y = cv2.minMaxLoc(cv2.matchTemplate(sheet, larger, cv2.TM_SQDIFF))[2]
     np.testing.assert_array_equal(sheet[y : y + len(larger), x : x + len(larger)], larger)
-
-
-def test_a_contact_sheet_of_nothing_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"dots-rise holds no video"):
-        demo.contact_sheet(tmp_path, tmp_path / "sheet.png")
