@@ -23,19 +23,14 @@ from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
-from twostream.runs.run_json import (
-    is_first_process,
-    precision_of,
-    refuse_taken,
-    start_run,
-)
+from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.align import align
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
-from twostream.training.fit import Row, fit
+from twostream.training.fit import Row, fit, processes_of
 from twostream.training.module import Classification, Objective, Training, own_loss
 
 
@@ -341,7 +336,8 @@ def _learn(
         for note in load_weights(model, init):
             say(f"weights: {note}")
     parameters = sum(p.numel() for p in model.parameters())
-    epochs = schedule.epochs_for(len(split.train), options.trainer.accumulate)
+    on = options.trainer
+    epochs = schedule.epochs_for(len(split.train), on.accumulate, processes_of(on))
     say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
     data = ClipData(
         cache,
