@@ -16,6 +16,8 @@ from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST
 from twostream.scoring.evaluate import score
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 STREAMS = ("spatial", "temporal")
 WEIGHTS = (0.4, 0.6)
 REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
