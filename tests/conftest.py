@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("PyTorch finds no GPU here")
+
+
+@pytest.fixture(scope="session")
+def _children_of_all_tests() -> Iterator[type]:
+    import lasting_children
+
+    yield lasting_children.LastingChildren
+    lasting_children.end_all()
+
+
+@pytest.fixture
+def lasting_children(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    _children_of_all_tests: type,
+) -> None:
+    """Videos are processed by children that last from test to test.
+
+    They are not where a test is marked `own_children`, since it is about how they start or end.
+    """
+    if not request.node.get_closest_marker("own_children"):
+        for module in ("flowcache.extraction.many", "flowcache.workers.isolation"):
+            monkeypatch.setattr(f"{module}.Children", _children_of_all_tests)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ def blocks(page):
         yield page[: found.start(1)].count("\n"), found[1]
 
 
+@pytest.mark.usefixtures("lasting_children")
 def test_the_blocks_of_the_page_run_in_order(page, tmp_path, monkeypatch, capfd):
     for name, dx in (("archery", 1.5), ("bowling", -1.0)):
         for number in range(1, 6):

@@ -9,6 +9,7 @@ from made_mutants import mutant
 from made_scores import scores
 from made_videos import write_two_classes
 
+from flowcache.workers.isolation import Children
 from twostream.runs.files import BEST, LAST, RECORD
 
 SHORT = range(12)
@@ -28,25 +29,33 @@ def finished_run(tmp_path_factory):
     return folder / "run"
 
 
-def campaign(attempt, whole, seeds, *arguments):
-    cases = ((name, (*arguments, damaged)) for name, damaged in (mutant(whole, s) for s in seeds))
-    counts = fault_campaign.run(attempt, cases)
-    print(attempt.__name__, *arguments[-1:], counts)
-    for end in (WRONG, HUNG, TRACEBACK, DIED):
-        assert counts.cases[end] == []
+@pytest.fixture(scope="module")
+def campaign():
+    """Try mutants of a file, in children that have imported PyTorch once for all campaigns."""
+    with Children() as children:
+
+        def run(attempt, whole, seeds, *arguments):
+            mutants = (mutant(whole, seed) for seed in seeds)
+            cases = ((name, (*arguments, damaged)) for name, damaged in mutants)
+            counts = fault_campaign.run(attempt, cases, children=children)
+            print(attempt.__name__, *arguments[-1:], counts)
+            for end in (WRONG, HUNG, TRACEBACK, DIED):
+                assert counts.cases[end] == []
+
+        yield run
 
 
 @SEEDS
 @pytest.mark.parametrize(
     ("attempt", "name"), [(attempts.checkpoint, BEST), (attempts.last_checkpoint, LAST)]
 )
-def test_damaged_checkpoints(attempt, name, seeds, finished_run):
+def test_damaged_checkpoints(attempt, name, seeds, campaign, finished_run):
     path = finished_run / name
     campaign(attempt, path.read_bytes(), seeds, str(path))
 
 
 @SEEDS
-def test_damaged_scores(seeds, tmp_path):
+def test_damaged_scores(seeds, campaign, tmp_path):
     scores().save(tmp_path / "scores.npz")
     whole = (tmp_path / "scores.npz").read_bytes()
     campaign(attempts.scores, whole, seeds, str(tmp_path / "scores.npz"))
@@ -54,17 +63,17 @@ def test_damaged_scores(seeds, tmp_path):
 
 @SEEDS
 @pytest.mark.parametrize("kind", attempts.TEXTS)
-def test_damaged_lists(kind, seeds):
+def test_damaged_lists(kind, seeds, campaign):
     campaign(attempts.text, attempts.TEXTS[kind].encode(), seeds, kind)
 
 
 @SEEDS
-def test_damaged_records(seeds, finished_run):
+def test_damaged_records(seeds, campaign, finished_run):
     campaign(attempts.record, (finished_run / RECORD).read_bytes(), seeds)
 
 
 @SEEDS
-def test_damaged_recipes(seeds, finished_run):
+def test_damaged_recipes(seeds, campaign, finished_run):
     campaign(
         attempts.cache_json, (finished_run.parent / "cache" / "cache.json").read_bytes(), seeds
     )

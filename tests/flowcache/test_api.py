@@ -16,6 +16,8 @@ import pytest
 import flowcache as fc
 from flowcache import algorithms
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 STEP = fc.Recipe.bound / 127  # of the default quantiser, pixels
 
 

@@ -4,6 +4,7 @@ import resource
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,18 +41,21 @@ def run(
     cases: Iterable[tuple[str, tuple[Any, ...]]],
     seconds: float = 30,
     at_once: int = 2,
+    children: Children | None = None,
 ) -> Counts:
     """Call `attempt(*arguments)` in a child for each (name, arguments).
 
+    children: those of several campaigns, which have imported already what an attempt needs.
     attempt: returns whether the result is that of the whole file, or a word of its own for how the case
     ended; raises UserError where it is refused.
     """
     counts = Counts()
-    with Children() as children, ThreadPoolExecutor(at_once) as threads:
+    owned = nullcontext(children) if children else Children()
+    with owned as own, ThreadPoolExecutor(at_once) as threads:
 
         def one(case: tuple[str, tuple[Any, ...]]) -> tuple[str, str, str]:
             name, arguments = case
-            return name, *_end(children, attempt, arguments, seconds)
+            return name, *_end(own, attempt, arguments, seconds)
 
         for name, end, why in _few_at_a_time(threads, one, cases, 4 * at_once):
             counts.add(name, end, why)

@@ -297,6 +297,19 @@ def test_partial_videos_and_missing_groups_are_said(tmp_path, new_cache, add, op
     assert "no groups" in text
 
 
+@pytest.mark.parametrize(("sizes", "told"), [((20, 20), "50%"), ((20, 40), "100%")])
+def test_a_training_says_how_much_is_told_without_a_picture(
+    sizes, told, tmp_path, new_cache, add, options
+):
+    cache = new_cache(tmp_path / "cache")
+    for name, side in zip(("calm", "wild"), sizes, strict=True):
+        for n in range(5):
+            add(cache, f"{name}/{n}", size=(20, side))
+    said, plan = [], options(schedule={"epochs": 1})
+    stages.train(cache, tmp_path / "run", plan, listener=Listener(say=said.append))
+    assert f"size, length and frame rate alone tell the class of {told} of the test videos" in said
+
+
 @pytest.mark.parametrize(
     ("model", "length", "stride"),
     # Of Kinetics: MViT's 16 × 4, TimeSformer's 8 × 32, VideoMAE's 16 × 4, ViViT's 32 × 2, the non-local

@@ -25,6 +25,8 @@ class Item:
     """One video: its id, the number of its class, its group, and what its entry holds.
 
     group: videos of one group (one recording, one person) must not be on both sides of a split.
+    width, height: of the upright video, pixels, before it was resized. frame_rate: as its container
+        states it, Hz. All are 0 where they are not known.
     """
 
     id: str
@@ -33,6 +35,9 @@ class Item:
     frames: int
     fields: int
     sha256: str
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,9 @@ def read_index(
                 frames=info.frames,
                 fields=info.fields,
                 sha256=info.source.sha256,
+                width=info.original_width,
+                height=info.original_height,
+                frame_rate=info.frame_rate,
             )
         )
     partial = tuple(i for i, info in infos.items() if getattr(info, "partial", ""))

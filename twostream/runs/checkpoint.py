@@ -26,6 +26,7 @@ class Spec:
     pretraining: the network is what pretrains the model: it returns a loss and no logits.
     learnt: SHA-256 of the files that had a part in the training or chose the best epoch, also of those
         that the weights had learnt from with which it began; empty where that is not known.
+    frame_rates: the lowest and the highest of the videos that trained, Hz; empty where not known.
     """
 
     stream: str
@@ -37,6 +38,7 @@ class Spec:
     split: Split
     pretraining: bool = False
     learnt: tuple[str, ...] = ()
+    frame_rates: tuple[float, ...] = ()
 
     @property
     def values(self) -> Stream:
@@ -88,6 +90,7 @@ class Spec:
             # Absent from older checkpoints.
             pretraining=plain.get("pretraining", False),
             learnt=tuple(plain.get("learnt", ())),
+            frame_rates=tuple(plain.get("frame_rates", ())),
         )
 
 

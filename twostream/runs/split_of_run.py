@@ -22,7 +22,7 @@ def split_cache(
 ) -> tuple[VideoIndex, Split]:
     """Index a cache and divide its videos. Raises VideoIndexError where they cannot be divided so.
 
-    say: is told which listed videos are left out.
+    say: is told which listed videos are left out, and how the others are divided.
     """
     classes = read_class_list(Path(options.class_list)) if options.class_list else None
     index = read_index(cache, Path(options.groups) if options.groups else None, classes)
@@ -43,5 +43,13 @@ def split_cache(
         validation_share=options.validation_share,
         train=train,
         test=test,
+    )
+    if index.partial:
+        say(f"{len(index.partial)} videos are known only in part, the first is {index.partial[0]}")
+    if all(item.group == item.id for item in index.items):
+        say("no groups: each video counts as one (related videos can be named by groups)")
+    say(
+        f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
+        f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
     )
     return index, split

@@ -137,16 +137,15 @@ class Schedule:
         """Clips of each training video in an epoch."""
         return self.repeats or (1 if self.epochs else _USUAL_REPEATS)
 
-    def epochs_for(self, videos: int, accumulate: int = 1) -> int:
-        """How many epochs a training has that learns from so many videos, on one device.
+    def epochs_for(self, videos: int, batches_a_step: int = 1) -> int:
+        """How many epochs a training has that learns from so many videos.
 
-        accumulate: batches that make one step.
+        batches_a_step: those that are accumulated, times the processes that share the training.
         """
         plan = self.filled({})
-        steps_an_epoch = math.ceil(
-            math.ceil(videos * self.clips_an_epoch / plan.batch_size) / accumulate
-        )
-        visits = math.ceil(_FEWEST_VISITS * videos / (plan.batch_size * accumulate))
+        clips_a_step = plan.batch_size * batches_a_step
+        steps_an_epoch = math.ceil(videos * self.clips_an_epoch / clips_a_step)
+        visits = math.ceil(_FEWEST_VISITS * videos / clips_a_step)
         steps = self.steps or max(_FEWEST_STEPS, visits)
         return self.epochs or math.ceil(steps / steps_an_epoch)
 

@@ -102,10 +102,7 @@ def fit(
             use_distributed_sampler=False,  # the sampler knows its rank
             num_sanity_val_steps=0,
             deterministic="warn",
-            accelerator=options.accelerator,
-            devices=options.devices,
-            num_nodes=options.num_nodes,
-            strategy=options.strategy,
+            **_machines(options),
             precision=options.precision,
             gradient_clip_val=options.gradient_clip or None,
             accumulate_grad_batches=options.accumulate,
@@ -114,6 +111,21 @@ def fit(
         with _interrupts_pass():
             trainer.fit(training, data, ckpt_path=start, weights_only=True)
     return trainer
+
+
+def processes_of(options: TrainerOptions) -> int:
+    """How many processes share a training, each with batches of its own."""
+    if options.devices == options.num_nodes == 1:
+        return 1
+    silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = _trainer(**_machines(options), **silent, enable_checkpointing=False)
+    return trainer.num_devices * trainer.num_nodes
+
+
+def _machines(options: TrainerOptions) -> dict[str, Any]:
+    names = ("accelerator", "devices", "num_nodes", "strategy")
+    return {name: getattr(options, name) for name in names}
 
 
 @contextmanager

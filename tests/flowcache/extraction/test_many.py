@@ -16,6 +16,8 @@ from flowcache.extraction.many import extract_folder
 from flowcache.types import FlowStack
 from flowcache.workers.device_client import flow_at_step
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -51,6 +53,7 @@ def check(cache, names):
 # Whole folders
 
 
+@pytest.mark.own_children
 def test_every_video_gets_its_entry_at_the_same_place(folder, cache):
     (folder / "notes.txt").write_text("no video")
     (folder / ".hidden.avi").write_text("hidden")
@@ -113,6 +116,7 @@ def test_an_entry_that_cannot_be_read_is_done_again(folder, cache):
     assert content(cache) == before
 
 
+@pytest.mark.own_children
 def test_the_joblib_backend_makes_no_difference(folder, cache, tmp_path):
     other = FlowCache.create(tmp_path / "other", cache.recipe)
     extract_folder(folder, cache, jobs=1)
@@ -296,6 +300,7 @@ def test_an_entry_left_from_a_video_that_has_since_broken_does_not_stay(folder, 
 
 
 @pytest.mark.slow
+@pytest.mark.own_children
 def test_the_dask_backend_makes_the_same_cache_on_two_worker_processes(folder, cache, tmp_path):
     distributed = pytest.importorskip("distributed")
     made.write_video(folder / "jump" / "abort.avi", made.moving_scene(6, 40, 56, 1, 0))
@@ -335,6 +340,7 @@ def test_where_no_scheduler_answers_or_joblib_has_no_such_backend_there_is_one_s
 # Two extractions side by side, and one that is interrupted
 
 
+@pytest.mark.own_children
 def test_two_extractions_in_one_process_leave_each_others_children_alone(folder, tmp_path, recipe):
     """The first is under way while the second begins and ends."""
     first, second = (FlowCache.create(tmp_path / name, recipe()) for name in ("a", "b"))
@@ -350,6 +356,7 @@ def test_two_extractions_in_one_process_leave_each_others_children_alone(folder,
     assert content(first) == content(second)
 
 
+@pytest.mark.own_children
 def test_an_interrupt_ends_the_children_and_the_next_run_goes_on(folder, cache):
     def interrupt(job, done, expected):
         raise KeyboardInterrupt

@@ -12,6 +12,8 @@ from flowcache.extraction.many import extract_folder
 from flowcache.extraction.one import Job
 from flowcache.extraction.outcome import Outcome
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -112,6 +114,7 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path):
 # Full devices
 
 
+@pytest.mark.own_children
 def test_a_full_device_stops_at_once_and_what_is_done_stays(folder, cache, limit_file_size):
     extract_folder(folder, cache, jobs=1)
     before = {i: cache.path(i).read_bytes() for i in cache.ids()}

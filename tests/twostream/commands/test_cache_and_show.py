@@ -5,6 +5,8 @@ import h5py
 import pytest
 from called_commands import run, succeed
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 def entries(folder):
     return sorted((folder / "cache").rglob("*.h5"))

@@ -10,6 +10,8 @@ from made_videos import moving_scene, write_video
 from flowcache.atomic import NoSpaceError
 from flowcache.cache.store import FlowCache
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 EXTRACT = "extract-flow videos --algorithm farneback --jobs 1"
 
 
@@ -99,6 +101,7 @@ def full():
     raise NoSpaceError("no space left for cache: make room")
 
 
+@pytest.mark.own_children
 @pytest.mark.parametrize(
     ("stop", "status"),
     [(interrupt, 130), (lambda: os.kill(os.getpid(), signal.SIGTERM), 143), (full, 1)],

@@ -5,6 +5,8 @@ from called_commands import SMALL, installed, run, succeed
 
 from twostream.commands import _progress
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 @pytest.mark.parametrize(
     ("words", "results"),

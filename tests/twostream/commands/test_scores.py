@@ -6,6 +6,8 @@ from called_commands import SMALL, run, sentence, succeed
 
 from twostream.scoring.scores import Scores
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 def scores_of(folder, *names):
     return [Scores.load(folder / "runs" / name / "scores.npz") for name in names]

@@ -10,6 +10,8 @@ from called_commands import SMALL, installed, losses_of, run, succeed
 from flowcache.cache.store import FlowCache
 from twostream.scoring.scores import Scores
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 
 def test_the_four_commands_run_one_after_the_other(finished):
     folder, (extracted, spatial, temporal, fused) = finished

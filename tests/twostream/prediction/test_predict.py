@@ -18,6 +18,8 @@ from twostream.runs.files import BEST, VALIDATION_SCORES
 from twostream.scoring.evaluate import score
 from twostream.scoring.scores import Scores
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 STREAMS = ("spatial", "temporal")
 WEIGHTS = (0.4, 0.6)
 REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
