@@ -205,11 +205,11 @@ def test_unlike_averages_are_not_fused_and_like_ones_are_by_their_name(
     runs = [shutil.copytree(finished_runs / s, tmp_path / s) for s in ("spatial", "temporal")]
     for run in runs:
         stages.evaluate(toy, run, clips=2, average="softmax", jobs=0)
-    fused = stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="2x1-softmax")
-    assert {one.average for one in fused} == {"softmax"}
+    result = fuse(runs, (0.5,), "softmax", tmp_path / "fused", views="2x1-softmax")
+    assert {one.average for one in (*result.runs, result.fused)} == {"softmax"}
     shutil.copy(runs[0] / "scores-2x1-softmax.npz", runs[0] / "scores.npz")
     with pytest.raises(ScoresError, match="average softmax and logits"):
-        stages.fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+        fuse(runs, (0.5,), "softmax", tmp_path / "fused")
 
 
 def test_scores_of_a_run_that_recorded_no_average_are_of_logits(finished_runs, toy, tmp_path):
