@@ -239,6 +239,11 @@ def test_of_many_groups_it_is_scipys_permutation_test_of_their_sums():
         assert ours == pytest.approx(theirs, abs=0.02)
 
 
+def test_random_swaps_never_give_a_p_value_of_zero(monkeypatch):
+    monkeypatch.setattr("twostream.scoring.intervals._EXACT", 1)
+    assert compare([made([1] * 40)], [made([0] * 40)], resamples=99).p == 1 / 100
+
+
 def test_equally_good_runs_are_found_unlike_in_one_of_twenty_cases():
     rng = np.random.default_rng(11)
     groups = np.repeat(np.arange(12), 4)
@@ -309,6 +314,8 @@ def test_a_video_without_a_label_does_not_count(measure):
         logits=one.logits[rows],
     )
     assert interval([told], measure, resamples=200) == interval([alone], measure, resamples=200)
+    other, other_alone = replace(told, logits=-told.logits), replace(alone, logits=-alone.logits)
+    assert compare([told], [other], measure) == compare([alone], [other_alone], measure)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
