@@ -17,7 +17,7 @@ from flowcache.cache.store import FlowCache
 from twostream.protocol import plan
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import Protocol
-from twostream.protocol.results import Ensemble, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes
 from twostream.protocol.summary import summarise
 from twostream.protocol.work import work
 from twostream.runs import files
@@ -84,7 +84,7 @@ def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", type=Path, help="write the section into this page")
     parser.add_argument("--miniature", action="store_true", help="a trial with a tiny network")
     given = parser.parse_args(words)
-    protocols = []
+    protocols, found = [], []
     for part in experiment.parts:
         cache = _cache(part, given)
         protocol = _begin(experiment, part, cache, given)
@@ -93,7 +93,9 @@ def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
             print(f"{len(left)} runs are not done, the first is {left[0]}")
             return
         protocols.append(protocol)
-    section = _section(experiment, protocols)
+        every = [no_picture(protocol, cache), *outcomes(protocol, part.ensembles)]
+        found.append(summarise(protocol, every))
+    section = _section(experiment, protocols, found)
     print(section)
     if given.into:
         write_section(given.into, experiment.name, section)
@@ -122,21 +124,23 @@ def _begin(
     return plan.begin(cache, given.work / f"runs-{part.cache}", options, runs, print)
 
 
-def _section(experiment: Experiment, protocols: Sequence[Protocol]) -> str:
-    """The heading, what it is about, the tables, and from where and when they are."""
-    found = [
-        summarise(protocol, outcomes(protocol, part.ensembles))
-        for part, protocol in zip(experiment.parts, protocols, strict=True)
-    ]
+def _section(
+    experiment: Experiment, protocols: Sequence[Protocol], found: Sequence[Mapping[str, Any]]
+) -> str:
+    """The heading, what it is about, the tables, and from where and when they are.
+
+    found: of each protocol, what `protocol.summary` makes of it.
+    """
     told = "{videos} test videos of {groups} groups, {folds} folds".format(**found[0])
     seeds = ", ".join(str(seed) for seed in protocols[0].seeds)
+    rows = {name: row for one in found for name, row in one["outcomes"].items()}
     parts = [
         f"## {experiment.heading}",
         experiment.about,
         f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
         table(
             ["", "top-1", "mean class", "each seed", "NLL", "ECE"],
-            [_row(name, row) for one in found for name, row in one["outcomes"].items()],
+            [_row(name, row) for name, row in rows.items()],
         ),
     ]
     gains = [_gain(gain) for one in found for gain in one["gains"] if gain["measure"] == "top1"]

@@ -5,24 +5,24 @@ from ucf101 import protocol
 
 _BOTH = {
     "init": "none",
-    "crop": 112,
-    "segments": 3,
-    "batch_size": 8,
-    "steps": 1600,
-    "ema": 0.99,
-    "mixup": 0.2,
+    "model": "resnet",
+    "crop": 64,
+    "resize": 72,
+    "scales": (1.0, 0.875, 0.75),
+    "ema": 0.98,
     "keep": "last",
 }
 
 EXPERIMENT = Experiment(
     name="ucf101_scratch",
     heading="UCF101, five classes, from scratch",
-    about="The same videos and folds, with networks that start at random.",
+    about="The same videos and folds, with ResNet-18 from scratch, at 64 pixels: frames and flow are "
+    "those of 240 lines, seen at 72.",
     parts=[
         Part(
             runs={
-                "spatial": {"resize": 128, "area": (0.35, 1.0), "colour": 0.3, **_BOTH},
-                "temporal": _BOTH,
+                "spatial": {**_BOTH, "colour": 0.3, "steps": 600},
+                "temporal": {**_BOTH, "steps": 1000},
             },
             ensembles=EVERY_RULE,
         )

@@ -25,7 +25,7 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import begin, train_options
-from twostream.protocol.results import Ensemble, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes
 from twostream.protocol.summary import summarise
 from twostream.protocol.work import work
 from twostream.runs import files
@@ -245,7 +245,7 @@ def run_protocol(
         raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
     if ensembles is None:
         ensembles = [Ensemble("fused", tuple(runs))] if len(runs) > 1 else []
-    return summarise(protocol, outcomes(protocol, ensembles))
+    return summarise(protocol, [no_picture(protocol, opened), *outcomes(protocol, ensembles)])
 
 
 def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None:

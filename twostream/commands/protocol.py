@@ -79,7 +79,7 @@ def protocol(
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
     from twostream.protocol import plan
-    from twostream.protocol.results import Ensemble, outcomes
+    from twostream.protocol.results import Ensemble, no_picture, outcomes
     from twostream.protocol.summary import gain_sentences, results_table, summarise
     from twostream.protocol.work import work
     from twostream.runs.run_json import write_json
@@ -112,7 +112,8 @@ def protocol(
         return
     names = tuple(planned.runs)
     ensembles = [Ensemble("fused", names, rule, weights)] if len(names) > 1 else []
-    summary = summarise(planned, outcomes(planned, ensembles))
+    every = [no_picture(planned, opened), *outcomes(planned, ensembles)]
+    summary = summarise(planned, every)
     write_json(run / "results.json", summary)
     if as_json:
         print_json(summary)

@@ -16,6 +16,7 @@ from twostream.data.split_lists import read_class_list
 from twostream.data.streams import STREAMS
 from twostream.option_fields import from_flat
 from twostream.protocol.folds import Fold, make_folds
+from twostream.protocol.leaks import find_leaks, sentence_about
 from twostream.protocol.options import ProtocolOptions
 from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import write_json
@@ -96,7 +97,7 @@ def begin(
     """Make the folds and record them in the folder; or read them, where it holds this protocol already.
 
     The folds belong to the protocol: videos that come into the cache later have no part in it. Seeds may
-    be added or left out later.
+    be added or left out later. say: is told what is left out, and of near-duplicates across a fold.
 
     UserError where the folder holds another protocol, and VideoIndexError where there are no such folds.
     """
@@ -121,6 +122,8 @@ def begin(
             for fold in folds:
                 for part in ("train", "test"):
                     _write_list(folder / fold.name / f"{part}.txt", getattr(fold, part))
+            if leaks := sentence_about(find_leaks(cache, folds)):
+                say(leaks)
         record = {
             "options": asdict(options),
             "runs": {name: asdict(run) for name, run in runs.items()},

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
+from twostream.data.index import read_index
+from twostream.data.split_lists import read_class_list
 from twostream.fusion import Weights, needs_held_out, rule_for
 from twostream.protocol.plan import Protocol
+from twostream.scoring.baseline import size_baseline
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
 from twostream.scoring.scores import Scores
 
@@ -74,6 +79,15 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
         return Outcome(ensemble.name, scores, ensemble.runs)
 
     return [*map(run, protocol.runs), *map(fused, ensembles)]
+
+
+def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
+    """What size, length and frame rate alone tell, see `scoring.baseline`: the same for every seed."""
+    groups = Path(protocol.options.groups) if protocol.options.groups else None
+    classes = read_class_list(Path(listed)) if (listed := protocol.options.class_list) else None
+    index = read_index(cache, groups, classes)
+    folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
+    return Outcome("no picture", (folds,) * len(protocol.seeds))
 
 
 def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:
