@@ -1,22 +1,9 @@
 """Findings of Simonyan & Zisserman 2014 about the temporal stream, tried on five classes of UCF101."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import ucf101
-from experiment import Experiment, Part, main
-
-from flowcache.cache.store import FlowCache
+from experiment import Experiment, Part, groups_in_turn, main
+from ucf101 import TESTS
 
 _SHORT = {"stream": "temporal", "steps": 400}
-
-
-def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
-    """The first of the two folds of `ucf101.py`."""
-    told = ucf101.protocol(videos, cache, lists)
-    (lists / "testlist03.txt").unlink()
-    return told
 
 
 EXPERIMENT = Experiment(
@@ -47,7 +34,7 @@ EXPERIMENT = Experiment(
             )
         ),
     ],
-    protocol=protocol,
+    protocol=groups_in_turn(TESTS[0]),
     seeds=(0,),
 )
 

@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import re
+import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from click.core import ParameterSource
 
 import flowcache
+from flowcache import plugins
 from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
+from twostream import models
+from twostream.commands.train import train
 from twostream.protocol import plan
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import Protocol
@@ -21,6 +27,9 @@ from twostream.protocol.results import Ensemble, no_picture, outcomes
 from twostream.protocol.summary import summarise
 from twostream.protocol.work import work
 from twostream.runs import files
+from twostream.runs.training_options import TrainOptions
+
+Protocols = Callable[[Path, FlowCache, Path], Mapping[str, Any]]
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,15 +73,42 @@ class Experiment:
     """A section of docs/results.md.
 
     name: of the section and its script. about: what stands above the table. protocol: makes the options
-    of `twostream protocol` from the folder of the videos, a cache, and a folder for lists.
+    of `twostream protocol` from the folder of the videos, a cache, and a folder for lists. render: writes
+    the videos, where they are not there yet.
     """
 
     name: str
     heading: str
     about: str
     parts: Sequence[Part]
-    protocol: Callable[[Path, FlowCache, Path], Mapping[str, Any]]
+    protocol: Protocols
     seeds: Sequence[int] = (0, 1, 2)
+    render: Callable[[Path], None] | None = None
+
+
+def groups_in_turn(*parts: range) -> Protocols:
+    """Folds by the number of the group, as in `v_Archery_g08_c01`: each of the parts tests in turn."""
+
+    def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
+        lists.mkdir(parents=True, exist_ok=True)
+        for number, groups in enumerate(parts, 1):
+            names = [i for i in cache.ids() if int(re.findall(r"_g(\d+)_", i)[-1]) in groups]
+            (lists / f"testlist{number:02}.txt").write_text("".join(f"{n}.avi\n" for n in names))
+        return {"scheme": "lists", "lists": lists}
+
+    return protocol
+
+
+def options_in(words: str, stream: str) -> dict[str, Any]:
+    """The options of `twostream train` as a shell has them, by their names."""
+    context = train.make_context("train", ["--stream", stream, *shlex.split(words)])
+    told = {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    model = told.get("model", TrainOptions.model)
+    return told | {"options": plugins.parse_options(models, model, told.get("options", ()))}
 
 
 def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
@@ -84,6 +120,8 @@ def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", type=Path, help="write the section into this page")
     parser.add_argument("--miniature", action="store_true", help="a trial with a tiny network")
     given = parser.parse_args(words)
+    if experiment.render and not given.videos.exists():
+        experiment.render(given.videos)
     protocols, found = [], []
     for part in experiment.parts:
         cache = _cache(part, given)

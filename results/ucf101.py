@@ -1,26 +1,9 @@
 """UCF101, five of its classes: both streams and their fusion, from ImageNet's weights."""
 
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from experiment import EVERY_RULE, Experiment, Part, groups_in_turn, main
 
-from experiment import EVERY_RULE, Experiment, Part, main
-
-from flowcache.cache.store import FlowCache
-
-PARTS = {"02": range(8, 15), "03": range(15, 22)}
-"""The groups that test in the official splits of these numbers."""
-
-
-def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
-    """Write the two test lists; all other videos train."""
-    lists.mkdir(parents=True, exist_ok=True)
-    for number, groups in PARTS.items():
-        names = [i for i in cache.ids() if int(re.findall(r"_g(\d+)_", i)[-1]) in groups]
-        (lists / f"testlist{number}.txt").write_text("".join(f"{name}.avi\n" for name in names))
-    return {"scheme": "lists", "lists": lists}
-
+TESTS = (range(8, 15), range(15, 22))
+"""The groups that test in the official splits 2 and 3."""
 
 EXPERIMENT = Experiment(
     name="ucf101",
@@ -34,7 +17,7 @@ EXPERIMENT = Experiment(
             ensembles=EVERY_RULE,
         )
     ],
-    protocol=protocol,
+    protocol=groups_in_turn(*TESTS),
 )
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """UCF101, five of its classes: both streams and their fusion, from scratch."""
 
-from experiment import EVERY_RULE, Experiment, Part, main
-from ucf101 import protocol
+from experiment import EVERY_RULE, Experiment, Part, groups_in_turn, main
+from ucf101 import TESTS
 
 _BOTH = {
     "init": "none",
@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
             ensembles=EVERY_RULE,
         )
     ],
-    protocol=protocol,
+    protocol=groups_in_turn(*TESTS),
 )
 
 if __name__ == "__main__":
