@@ -142,6 +142,15 @@ def test_the_gain_is_the_paired_one_over_the_better_run(runs, tmp_path):
     assert written["helps"] == (expected.gain.low > 0)
 
 
+def test_videos_without_a_label_count_neither_in_the_gain_nor_in_the_curve(runs, tmp_path):
+    for folder, one in zip(runs, STREAMS, strict=True):
+        replace(one, labels=np.where(np.arange(30) < 12, one.labels, -1)).save(folder / SCORES)
+    result = fuse(runs, (0.5,), "softmax", tmp_path / "fused")
+    right = [(one.logits[:12].argmax(1) == STREAMS[0].labels[:12]).mean() for one in STREAMS]
+    assert result.gain.over == ("spatial" if right[0] >= right[1] else "temporal")
+    assert [result.curve.test[0], result.curve.test[-1]] == pytest.approx(right)
+
+
 @pytest.mark.parametrize(
     ("low", "value", "high", "words"),
     [
