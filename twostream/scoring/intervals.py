@@ -56,7 +56,7 @@ class Interval:
     def __format__(self, sign: str) -> str:
         """In per cent: `83.8 [76.2, 90.5]`; with the sign "+", of a difference, `+4.8 [-0.9, +9.5]`."""
         value, low, high = (
-            f"{100 * share:{sign}.1f}" for share in (self.value, self.low, self.high)
+            f"{100 * share:{sign}z.1f}" for share in (self.value, self.low, self.high)
         )
         return f"{value} [{low}, {high}]"
 
@@ -128,7 +128,7 @@ def compare(
     that of a sign-flip test: if both were equally good, what they got in a group could as well have been
     swapped. It is the share of all ways to swap by which the difference is at least as large, up or down.
     Where there are more than 2¹⁴ ways it is estimated from random ones, and is 1 / (resamples + 1) at
-    least. Of a single group the interval is −1 to 1, and p is 1.
+    least. G groups cannot give less than 2^(1 − G). Of a single group the interval is −1 to 1.
 
     Raises as `interval`.
     """

@@ -28,7 +28,7 @@ def expected_calibration_error(scores: Scores, bins: int = 15) -> float:
         Eq. 3.
     """
     confidence = np.exp(_log_probabilities(scores).max(1))
-    of_bin = np.maximum(np.ceil(confidence * bins).astype(np.int64) - 1, 0)
+    of_bin = np.ceil(confidence * bins).astype(np.int64)
     surplus = np.bincount(of_bin, confidence - scores.right())
     return float(np.abs(surplus).sum() / len(confidence))
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowcache.errors import UserError
-from twostream.scoring.intervals import Interval, Measure, compare, interval
+from twostream.scoring.intervals import Comparison, Interval, Measure, compare, interval
 from twostream.scoring.scores import Scores, ScoresError
 
 MEASURES = get_args(Measure)
@@ -239,6 +239,11 @@ def test_of_many_groups_it_is_scipys_permutation_test_of_their_sums():
         assert ours == pytest.approx(theirs, abs=0.02)
 
 
+def test_random_swaps_never_give_a_p_value_of_zero(monkeypatch):
+    monkeypatch.setattr("twostream.scoring.intervals._EXACT", 1)
+    assert compare([made([1] * 40)], [made([0] * 40)], resamples=99).p == 1 / 100
+
+
 def test_equally_good_runs_are_found_unlike_in_one_of_twenty_cases():
     rng = np.random.default_rng(11)
     groups = np.repeat(np.arange(12), 4)
@@ -309,6 +314,8 @@ def test_a_video_without_a_label_does_not_count(measure):
         logits=one.logits[rows],
     )
     assert interval([told], measure, resamples=200) == interval([alone], measure, resamples=200)
+    other, other_alone = replace(told, logits=-told.logits), replace(alone, logits=-alone.logits)
+    assert compare([told], [other], measure) == compare([alone], [other_alone], measure)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -369,5 +376,13 @@ def test_what_cannot_be_asked_for_is_refused():
     assert caught.value.parameter == "resamples"
 
 
-def test_an_interval_is_printed_in_per_cent():
+def test_intervals_and_comparisons_are_printed_in_per_cent():
     assert str(Interval(0.8381, 0.7619, 0.9048)) == "83.8 [76.2, 90.5]"
+    gain = Interval(0.048, -1e-17, 0.095)  # what is rounded to 0 has no minus
+    assert f"{gain:+}" == "+4.8 [+0.0, +9.5]"
+    assert str(Comparison(gain, 0.0312)) == "+4.8 [+0.0, +9.5], p 0.031"
+    assert str(Comparison(gain, 0.0001)) == "+4.8 [+0.0, +9.5], p < 0.001"
+
+
+def test_few_groups_cannot_give_a_small_p_value():
+    assert compare([made([1] * 5)], [made([0] * 5)]).p == 2**-4

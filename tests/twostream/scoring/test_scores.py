@@ -271,9 +271,13 @@ def without(one, *rows):
             lambda s: replace(s, labels=np.where(np.arange(12) == 4, (s.labels + 1) % 6, s.labels)),
             ["label 1 videos", "video 004"],
         ),
+        (
+            lambda s: replace(s, labels=np.where(np.arange(12) == 4, -1, s.labels)),
+            ["label 1 videos", "video 004", "and none"],
+        ),
         (lambda s: replace(s, trained_on=("class/other a",)), ["splits", "class/other b"]),
     ],
-    ids=["fewer", "many fewer", "another", "class", "class order", "label", "split"],
+    ids=["fewer", "many fewer", "another", "class", "class order", "label", "no label", "split"],
 )
 @pytest.mark.parametrize("mixed", [False, True])
 def test_what_does_not_belong_together_is_refused_with_the_first_differences(change, words, mixed):
