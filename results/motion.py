@@ -9,8 +9,8 @@ _SET = motion.create()
 EXPERIMENT = Experiment(
     name="motion",
     heading="Letters that only motion shows",
-    about="832 rendered videos of 26 letters, which no frame shows; see [motion.md](motion.md). Places and "
-    "noise that no training video had test.",
+    about="832 rendered videos of 26 letters, which no frame shows; see [motion.md](motion.md). Places "
+    "and noise that no training video had test.",
     parts=[
         Part(
             extraction={"size": motion.SIZE},

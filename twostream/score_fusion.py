@@ -103,7 +103,7 @@ def fuse(
 
 
 def _gain(runs: Sequence[Scores], fused: Scores) -> Gain:
-    best = max(runs, key=lambda one: one.top(1))
+    best = max(runs, key=lambda one: one.labelled().top(1))
     return Gain(
         best.name,
         compare([fused], [best], "top1"),
@@ -121,7 +121,7 @@ def _curve(fusion: Fusion, runs: Sequence[Scores], held_out: Sequence[Scores]) -
         rule,
         second,
         shares,
-        test=[one(runs).top(1) for one in rules],
+        test=[one(runs).labelled().top(1) for one in rules],
         validation=[one.rule(held_out).top(1) for one in rules] if held_out else None,
         taken=None if fusion.shares is None else fusion.shares[second],
     )

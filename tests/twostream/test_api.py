@@ -1,14 +1,17 @@
 """What a program calls, beside what docs/python.md shows; that page runs as a test too."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from made_scores import told_streams
 from torch import nn
 
 import twostream as ts
 from twostream import stages
+from twostream.fusion import create_rule
 from twostream.runs.checkpoint import load_checkpoint
 
 SMALL = {"epochs": 1, "crop": 16, "resize": 0, "clips": 2, "jobs": 0, "batch_size": 4}
@@ -151,3 +154,20 @@ def test_plain_logits_are_fused_row_by_row():
     )
     logits = ts.fuse([one, other, one], rule="logits")
     np.testing.assert_allclose(logits.logits, (2 * one + other) / 3, atol=1e-6)
+
+
+def test_what_is_fitted_is_fitted_on_what_is_held_out():
+    streams, held_out = told_streams(seed=1), told_streams(seed=2, part="held out")
+    named = [replace(one, name=f"{n}: {one.name}") for n, one in enumerate(held_out)]
+    for rule, weights in (("softmax", "fit"), ("log_linear", None)):
+        fused = ts.fuse(streams, weights, rule=rule, held_out=held_out)
+        expected = create_rule(rule, None, named)(
+            [replace(one, name=known.name) for one, known in zip(streams, named, strict=True)]
+        )
+        np.testing.assert_array_equal(fused.logits, expected.logits)
+    with pytest.raises(ts.UserError, match="there are none: train with a validation share"):
+        ts.fuse(streams, "fit")
+    with pytest.raises(ts.UserError, match="2 scores are to be fused, and 1 are held out"):
+        ts.fuse(streams, "fit", held_out=held_out[:1])
+    with pytest.raises(ts.UserError, match="was fitted on 40 of the videos"):
+        ts.fuse(streams, rule="temperature", held_out=streams)

@@ -86,7 +86,7 @@ def fuse(
     scores = [*result.runs, result.fused]
     results.print(accuracy_table(scores, f"{len(scores[0])} test videos, accuracy in %"))
     for name, one in (("top-1", gain.top1), ("mean class", gain.mean_class)):
-        results.print(f"gain over {gain.over}, {name}: {one.gain}, p = {one.p:.2g}", soft_wrap=True)
+        results.print(f"gain over {gain.over}, {name}: {one}", soft_wrap=True)
     results.print(gain.verdict, soft_wrap=True)
     drawn = f", and the accuracy over the share in {files.WEIGHTS_PICTURE}" if result.curve else ""
     notes.print(f"scores and the confusion matrix are in {run}{drawn}", soft_wrap=True)

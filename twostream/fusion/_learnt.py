@@ -1,8 +1,20 @@
 """What the rules share that learn the classes anew."""
 
+import warnings
+from typing import Any
+
 import numpy as np
 
+from twostream.fusion._pooling import Floats
 from twostream.scoring.scores import Scores, ScoresError
+
+
+def fit(model: Any, features: Floats, labels: np.ndarray) -> Any:
+    """Fit a classifier of scikit-learn, and return it."""
+    with warnings.catch_warnings():
+        # Few videos of many classes are what there is.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        return model.fit(features, labels)
 
 
 def require_every_class(rule: str, held_out: Scores) -> None:

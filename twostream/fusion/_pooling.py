@@ -24,6 +24,12 @@ def shares_of(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats
     return shares[:, None, None]
 
 
+def log_shares_of(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats:
+    """Their logarithms: −∞ for a weight of 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(shares_of(streams, weights))
+
+
 def in_order(streams: Sequence[Scores], names: Sequence[str]) -> list[Scores]:
     """The streams in the order of these names."""
     by_name = {one.name: one for one in streams}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from twostream.fusion._pooling import fused, log_probabilities, shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
 from twostream.scoring.scores import Scores
 
 
@@ -18,9 +18,7 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
     """
 
     def fuse(streams: Sequence[Scores]) -> Scores:
-        with np.errstate(divide="ignore"):  # a weight of 0 is no candidate: log 0 = −∞
-            shares = np.log(shares_of(streams, weights))
         each = np.array([log_probabilities(one) for one in streams])
-        return fused(streams, (shares + each).max(0))
+        return fused(streams, (log_shares_of(streams, weights) + each).max(0))
 
     return fuse

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from scipy.special import logsumexp
 
-from twostream.fusion._pooling import fused, log_probabilities, shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
 from twostream.scoring.scores import Scores
 
 
@@ -16,7 +17,7 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
 
     def fuse(streams: Sequence[Scores]) -> Scores:
         # Summed as logarithms, so that probabilities too small for a number keep their order.
-        each = [log_probabilities(one) for one in streams]
-        return fused(streams, logsumexp(each, axis=0, b=shares_of(streams, weights)))
+        each = np.array([log_probabilities(one) for one in streams])
+        return fused(streams, logsumexp(log_shares_of(streams, weights) + each, axis=0))
 
     return fuse

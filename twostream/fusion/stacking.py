@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twostream.fusion._learnt import require_every_class
+from twostream.fusion._learnt import fit, require_every_class
 from twostream.fusion._pooling import Floats, fused, in_order, log_probabilities
 from twostream.scoring.scores import Scores
 
@@ -58,7 +58,7 @@ def create(*, held_out: Sequence[Scores]) -> Stacking:
     require_every_class("stacking", first)
     features, folds = _features(held_out), _folds(first)
     c = _choose(features, first.labels, folds) if folds else _USUAL
-    model = _regression(c).fit(features, first.labels)
+    model = fit(_regression(c), features, first.labels)
     return Stacking([one.name for one in held_out], c, bool(folds), model)
 
 
@@ -99,7 +99,7 @@ def _choose(features: Floats, labels: np.ndarray, folds: list[tuple[Any, Any]]) 
     for train, rest in folds:
         model = _regression(_STRENGTHS[0])
         for number, c in enumerate(_STRENGTHS):  # each starts where the stronger one ended
-            model.set_params(C=c).fit(features[train], labels[train])
+            fit(model.set_params(C=c), features[train], labels[train])
             logits = _predict(model, features[rest])
             costs[number] -= logits[np.arange(len(rest)), labels[rest]].sum()
     return _STRENGTHS[int(costs.argmin())]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twostream.fusion._learnt import require_every_class
+from twostream.fusion._learnt import fit, require_every_class
 from twostream.fusion._pooling import Floats, fused, in_order
 from twostream.scoring.scores import Scores
 
@@ -43,7 +43,7 @@ def create(*, held_out: Sequence[Scores]) -> SupportVectorMachine:
 
     require_every_class("svm", held_out[0])
     model = LinearSVC(multi_class="crammer_singer", tol=0.01, random_state=0, max_iter=100_000)
-    model.fit(_features(held_out), held_out[0].labels)
+    fit(model, _features(held_out), held_out[0].labels)
     return SupportVectorMachine([one.name for one in held_out], model)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy.special import logsumexp
 
 from twostream.fusion._calibration import temperature_of
-from twostream.fusion._pooling import fused, log_probabilities, shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
 from twostream.scoring.scores import Scores
 
 
@@ -29,8 +30,8 @@ class Temperature:
 
     def __call__(self, streams: Sequence[Scores]) -> Scores:
         """The weighted average of softmax(logits / temperature)."""
-        each = [log_probabilities(one, self.temperatures[one.name]) for one in streams]
-        return fused(streams, logsumexp(each, axis=0, b=shares_of(streams, self.weights)))
+        each = np.array([log_probabilities(s, self.temperatures[s.name]) for s in streams])
+        return fused(streams, logsumexp(log_shares_of(streams, self.weights) + each, axis=0))
 
 
 def create(*, weights: Mapping[str, float], held_out: Sequence[Scores]) -> Temperature:
