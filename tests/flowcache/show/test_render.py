@@ -17,6 +17,8 @@ from flowcache.show.colour import side_by_side
 from flowcache.show.files import write_video
 from flowcache.show.render import field_of_video, show, survey
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 RATE = 12
 STEPS = (2, 2, 2, 2, 4)  # pixels to the right; the last is the jump
 

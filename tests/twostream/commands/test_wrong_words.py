@@ -8,6 +8,8 @@ from called_commands import SMALL, installed, run, sentence
 
 from twostream import stages
 
+pytestmark = pytest.mark.usefixtures("lasting_children")
+
 VIDEO = "videos/still/v_still_g01_c01.avi"
 EXTRACT = "extract-flow videos --cache c2"
 TRAIN = "train --stream spatial --run r2"

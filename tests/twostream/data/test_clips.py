@@ -315,9 +315,8 @@ def test_two_workers_give_what_none_gives(stream, toy, items):
     assert not same(drawn[0][0], drawn[1][0])
 
 
-@BOTH
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_may_be_forked_or_spawned_after_files_were_opened(stream, method, toy, items):
+@pytest.mark.parametrize(("method", "stream"), [("fork", RGB), ("fork", FLOW), ("spawn", FLOW)])
+def test_workers_may_be_forked_or_spawned_after_files_were_opened(method, stream, toy, items):
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {method}")
     dataset = TestClips(toy, items(toy)[:4], stream, ClipSpec(length=2, crop=12), 1, 1)

@@ -62,12 +62,12 @@ def test_a_class_that_one_of_the_four_gives_away_is_told(varying):
 
 
 def test_what_is_tested_does_not_move_the_scale():
-    rows = drawn(0, 40)
-    index = index_of(rows)
+    huge = [(0, 10**n, 240, 100, 25.0) for n in range(3, 12)]
+    index = index_of(drawn(0, 60) + huge)
     ids = [item.id for item in index.items]
-    some = size_baseline(index, ids[:20], ids[20:25])
-    more = size_baseline(index, ids[:20], ids[20:])
-    np.testing.assert_array_equal(some.logits, more.logits[:5])
+    some = size_baseline(index, ids[:40], ids[40:60])
+    more = size_baseline(index, ids[:40], ids[40:])
+    np.testing.assert_array_equal(some.logits, more.logits[:20])
 
 
 def test_where_all_videos_are_alike_the_most_frequent_class_goes_first():
