@@ -42,6 +42,12 @@ EVERY_RULE = (
 )
 """Both streams by each rule: the first ones as they are, and the others fitted on validation scores."""
 
+OUT_OF_FOLD = tuple(
+    Ensemble(f"{rule}, out of fold", _STREAMS, rule, fit_on="folds")
+    for rule in ("log_linear", "stacking", "svm")
+)
+"""The same fitted on what tested in the other folds."""
+
 _SMALL_RUN = {
     "model": "tiny",
     "init": "none",

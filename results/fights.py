@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment import EVERY_RULE, Experiment, Part, main
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, main
 
 from flowcache.cache.store import FlowCache
 
@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
                 "spatial": {"validation_share": 0.12},
                 "temporal": {"validation_share": 0.12, "steps": 300, "mixup": 0.0},
             },
-            ensembles=EVERY_RULE,
+            ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
     protocol=protocol,

@@ -1,6 +1,6 @@
 """UCF101, five of its classes: both streams and their fusion, from ImageNet's weights."""
 
-from experiment import EVERY_RULE, Experiment, Part, groups_in_turn, main
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, groups_in_turn, main
 
 TESTS = (range(8, 15), range(15, 22))
 """The groups that test in the official splits 2 and 3."""
@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     parts=[
         Part(
             runs={"spatial": {"stream": "spatial"}, "temporal": {"stream": "temporal"}},
-            ensembles=EVERY_RULE,
+            ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
     protocol=groups_in_turn(*TESTS),

@@ -1,6 +1,6 @@
 """UCF101, five of its classes: both streams and their fusion, from scratch."""
 
-from experiment import EVERY_RULE, Experiment, Part, groups_in_turn, main
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, groups_in_turn, main
 from ucf101 import TESTS
 
 _BOTH = {
@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
                 "spatial": {**_BOTH, "colour": 0.3, "steps": 600},
                 "temporal": {**_BOTH, "steps": 1000},
             },
-            ensembles=EVERY_RULE,
+            ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
     protocol=groups_in_turn(*TESTS),

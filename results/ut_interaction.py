@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment import EVERY_RULE, Experiment, Part, main
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, main
 
 from flowcache.cache.store import FlowCache
 
@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
                     "mixup": 0.0,
                 },
             },
-            ensembles=EVERY_RULE,
+            ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
     protocol=protocol,

@@ -23,6 +23,7 @@ from twostream.commands._shared import (
 from twostream.protocol.options import ProtocolOptions
 
 if TYPE_CHECKING:
+    from twostream.protocol.results import FitOn
     from twostream.runs.training_options import TrainOptions
 
 
@@ -56,6 +57,14 @@ if TYPE_CHECKING:
 )
 @RULE
 @WEIGHTS
+@click.option(
+    "--fit-on",
+    type=click.Choice(["validation", "folds"]),
+    default="validation",
+    show_default=True,
+    help="On which videos a rule or shares are fitted: those that validated in the fold, or those that "
+    "tested in all others.",
+)
 @JSON
 @config_option()
 @click.pass_context
@@ -68,13 +77,14 @@ def protocol(
     folds_now: Sequence[str],
     rule: str,
     weights: Sequence[float],
+    fit_on: "FitOn",
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train and test all folds of a data set, with all seeds, and take them together.
+    """Train and test all folds, with all seeds.
 
-    What was killed goes on when the command is given again. Several processes may share one folder: each
-    takes what no other has.
+    Their results are taken together, with intervals. What was killed goes on when the command is given
+    again. Several processes may share one folder: each takes what no other has.
     """
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
@@ -111,7 +121,7 @@ def protocol(
         )
         return
     names = tuple(planned.runs)
-    ensembles = [Ensemble("fused", names, rule, weights)] if len(names) > 1 else []
+    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
     every = [no_picture(planned, opened), *outcomes(planned, ensembles)]
     summary = summarise(planned, every)
     write_json(run / "results.json", summary)

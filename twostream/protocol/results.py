@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,18 +17,28 @@ from twostream.scoring.baseline import size_baseline
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
 from twostream.scoring.scores import Scores
 
+FitOn = Literal["validation", "folds"]
+"""The validation videos of the fold's own runs; or the test videos of all other folds, which train here.
+
+The latter are many more. Their scores are out of fold: a network that had not seen them gave them. But
+those networks have learnt from videos that test here, so what is fitted is not wholly blind to these: it
+is fit for a few parameters, as shares and temperatures.
+"""
+
 
 @dataclass(frozen=True)
 class Ensemble:
     """Runs of a protocol that are fused.
 
-    runs: their names. rule, weights: see `fusion.rule_for`.
+    runs: their names. rule, weights: see `fusion.rule_for`. fit_on: the videos on which what is fitted is
+        fitted in a fold, see `FitOn`.
     """
 
     name: str
     runs: tuple[str, ...]
     rule: str = "softmax"
     weights: Weights = ()
+    fit_on: FitOn = "validation"
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,8 @@ class Outcome:
 def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:
     """Each run of a protocol, and each ensemble of them.
 
-    A rule that is fitted is fitted in each fold and for each seed on the validation scores of the very
-    runs that it fuses there.
+    A rule that is fitted is fitted in each fold and for each seed anew, and never on a test video of
+    that fold.
 
     UserError where a run is not done, where runs of a fold do not belong together, and where a rule
     has nothing to be fitted on.
@@ -91,14 +102,39 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
 
 
 def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:
-    folders = [protocol.training(fold, seed, name).folder for name in ensemble.runs]
+    def folders(fold: str) -> list[Path]:
+        return [protocol.training(fold, seed, name).folder for name in ensemble.runs]
+
     try:
-        fits = needs_held_out(ensemble.rule, ensemble.weights)
-        held_out = held_out_scores_of(folders) if fits else ()
-        rule = rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)
-        return rule(scores_of(folders))
+        test = scores_of(folders(fold))
+        held_out: Sequence[Scores] = ()
+        if needs_held_out(ensemble.rule, ensemble.weights):
+            if ensemble.fit_on == "folds":
+                others = [scores_of(folders(f.name)) for f in protocol.folds if f.name != fold]
+                held_out = [_others(each, test[0].ids) for each in zip(*others, strict=True)]
+            else:
+                held_out = held_out_scores_of(folders(fold))
+        return rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)(test)
     except UserError as error:
         raise UserError(f"fold {fold}, seed {seed}: {error}", error.parameter) from error
+
+
+def _others(folds: Sequence[Scores], test: Sequence[str]) -> Scores:
+    """The scores of other folds, each video once, without those that test here."""
+    first = folds[0]
+    left_out, rows = set(test), []
+    for fold in folds:
+        rows.append([row for row, i in enumerate(fold.ids) if i not in left_out])
+        left_out.update(fold.ids)
+    each = list(zip(folds, rows, strict=True))
+    return replace(
+        first,
+        ids=tuple(fold.ids[row] for fold, kept in each for row in kept),
+        logits=np.concatenate([fold.logits[kept] for fold, kept in each]),
+        labels=np.concatenate([fold.labels[kept] for fold, kept in each]),
+        groups=tuple((fold.groups or fold.ids)[row] for fold, kept in each for row in kept),
+        trained_on=(),
+    )
 
 
 def _together(name: str, folds: Sequence[Scores]) -> Scores:

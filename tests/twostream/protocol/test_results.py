@@ -1,5 +1,6 @@
 """Results of scores that are written by hand, where every figure is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from made_protocols import make_protocol
 from flowcache.errors import UserError
 from twostream.protocol.results import Ensemble, outcomes
 from twostream.protocol.summary import gain_sentences, results_table, summarise
+from twostream.scoring.scores import Scores
 
 BOTH = ("spatial", "temporal")
 PLAIN = [Ensemble("fused", BOTH, "softmax", [0.5, 0.5])]
@@ -59,6 +61,35 @@ def test_a_rule_is_fitted_in_each_fold_on_what_that_fold_held_out(tmp_path, monk
         ("temperature", BOTH, (), tuple(f"c{v % 2}/held out {fold} {v}" for v in range(4)))
         for fold in ("01", "02")
     ]
+
+
+def test_a_rule_may_be_fitted_on_what_tested_in_the_other_folds(tmp_path, monkeypatch):
+    protocol = make_protocol(tmp_path, folds=3, right={"spatial": 0.5, "temporal": 0.7})
+    seen = []
+
+    def rule_for(rule, names, weights, held_out):
+        seen.append([one.ids for one in held_out])
+        return lambda streams: streams[1]
+
+    monkeypatch.setattr("twostream.protocol.results.rule_for", rule_for)
+    outcomes(protocol, [replace(FITTED[0], fit_on="folds")])
+    for fold, (spatial, temporal) in zip(protocol.folds, seen, strict=True):
+        assert spatial == temporal
+        assert set(spatial) == {i for other in protocol.folds if other != fold for i in other.test}
+        assert len(set(spatial)) == len(spatial)
+
+
+def test_what_is_fitted_in_a_fold_knows_nothing_of_the_labels_that_test_there(tmp_path):
+    right = {"spatial": 0.75, "temporal": 0.5}
+    protocol = make_protocol(tmp_path, folds=3, videos=24, right=right)
+    ways = [replace(FITTED[0], rule="log_linear", fit_on=part) for part in ("validation", "folds")]
+    before = outcomes(protocol, ways)[2:]
+    for name in BOTH:
+        path = tmp_path / "02" / "seed-0" / name / "scores.npz"
+        scores = Scores.load(path)
+        replace(scores, labels=1 - scores.labels).save(path)
+    for one, other in zip(before, outcomes(protocol, ways)[2:], strict=True):
+        np.testing.assert_array_equal(one.folds[0][1].logits, other.folds[0][1].logits)
 
 
 def test_a_run_that_is_not_done_is_named(tmp_path):
