@@ -201,7 +201,9 @@ def _section(
 def _row(name: str, row: Mapping[str, Any]) -> list[str]:
     seeds = ", ".join(f"{100 * share:.1f}" for share in row["top1_of_seeds"])
     accuracies = [_percent(row[measure], "{:.1f}") for measure in ("top1", "mean_class")]
-    return [name, *accuracies, seeds, f"{row['nll']:.2f}", f"{100 * row['ece']:.1f}"]
+    nll, ece = row["nll"], row["ece"]
+    sureness = ["", ""] if nll is None else [f"{nll:.2f}", f"{100 * ece:.1f}"]
+    return [name, *accuracies, seeds, *sureness]
 
 
 def _gain(gain: Mapping[str, Any]) -> list[str]:

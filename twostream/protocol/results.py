@@ -46,12 +46,14 @@ class Outcome:
     """What one run, or one way of fusing several, came to.
 
     folds: the scores of the test videos of each fold, in a row for each seed. parts: the names of the
-        runs that were fused; empty for a run.
+        runs that were fused; empty for a run. ranked: the logits merely rank the classes, and say nothing
+        of their probabilities.
     """
 
     name: str
     folds: tuple[tuple[Scores, ...], ...]
     parts: tuple[str, ...] = ()
+    ranked: bool = False
 
     @property
     def pooled(self) -> list[Scores]:
@@ -98,7 +100,7 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     classes = read_class_list(Path(listed)) if (listed := protocol.options.class_list) else None
     index = read_index(cache, groups, classes)
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
-    return Outcome("no picture", (folds,) * len(protocol.seeds))
+    return Outcome("no picture", (folds,) * len(protocol.seeds), ranked=True)
 
 
 def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:

@@ -97,8 +97,8 @@ def _measures(one: Outcome) -> dict[str, Any]:
     return {
         **{measure: asdict(interval(pooled, measure)) for measure in MEASURES},
         "top5": float(np.mean([scores.top(5) for scores in pooled])),
-        "nll": _mean(negative_log_likelihood, pooled),
-        "ece": _mean(expected_calibration_error, pooled),
+        "nll": None if one.ranked else _mean(negative_log_likelihood, pooled),
+        "ece": None if one.ranked else _mean(expected_calibration_error, pooled),
         "top1_of_folds": np.mean([[s.top(1) for s in row] for row in one.folds], 0).tolist(),
         "top1_of_seeds": [scores.top(1) for scores in pooled],
         "per_class": {k: float(np.mean([each[k][1] for each in shares])) for k in shares[0]},

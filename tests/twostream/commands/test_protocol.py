@@ -32,6 +32,8 @@ def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
     figures = json.loads((recipe / "p" / "results.json").read_text())
     assert set(figures["outcomes"]) == {"no picture", "spatial", "moves", "fused"}
     assert figures["videos"] == 8
+    assert figures["outcomes"]["no picture"]["nll"] is None
+    assert figures["outcomes"]["fused"]["nll"] > 0
 
     again = succeed(f"--quiet protocol --run {recipe}/p --json")
     assert json.loads(again) == figures
