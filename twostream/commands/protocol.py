@@ -14,6 +14,7 @@ from twostream.commands._shared import (
     JSON,
     RULE,
     WEIGHTS,
+    errors,
     example,
     notes,
     print_json,
@@ -106,13 +107,21 @@ def protocol(
     def on_training(training: plan.Training, number: int, count: int) -> None:
         notes.print(f"\n{number} of {count}: {training}", style="bold", soft_wrap=True)
 
-    with Bar(notes, "score", "clips") as bar:
-        listener = Listener(
-            say=said.say,
-            on_clips=bar.progressed,
-            progress_bar=notes.is_terminal and not notes.quiet,
+    try:
+        with Bar(notes, "score", "clips") as bar:
+            listener = Listener(
+                say=said.say,
+                on_clips=bar.progressed,
+                progress_bar=notes.is_terminal and not notes.quiet,
+            )
+            left = work(
+                planned, opened, folds=folds_now, listener=listener, on_training=on_training
+            )
+    except KeyboardInterrupt:
+        errors.print(
+            f"stopped: `twostream protocol --run {run}` goes on from there", soft_wrap=True
         )
-        left = work(planned, opened, folds=folds_now, listener=listener, on_training=on_training)
+        ctx.exit(130)
     if left:
         notes.print(
             f"{len(left)} of {len(list(planned.trainings()))} runs are not done, the first is "

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from called_commands import SMALL, sentence, succeed
+from called_commands import SMALL, run, sentence, succeed
 
 RECIPE = """
 model = "tiny"
@@ -53,6 +53,16 @@ def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(w
     record = json.loads((recipe / "p" / "01" / "seed-0" / "t" / "run.json").read_text())
     assert record["options"]["seed"] == 0
     assert record["options"]["split"]["test_list"].endswith("test.txt")
+
+
+def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("twostream.stages.train", stopped)
+    result = run(f"protocol --folds 2 --train moves={recipe}/moves.toml --run {recipe}/p")
+    assert result.exit_code == 130
+    assert f"`twostream protocol --run {recipe}/p` goes on" in result.output
 
 
 @pytest.mark.parametrize(
