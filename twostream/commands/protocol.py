@@ -118,9 +118,8 @@ def protocol(
                 planned, opened, folds=folds_now, listener=listener, on_training=on_training
             )
     except KeyboardInterrupt:
-        errors.print(
-            f"stopped: `twostream protocol --run {run}` goes on from there", soft_wrap=True
-        )
+        again = f"twostream protocol --cache {cache} --run {run}"
+        errors.print(f"stopped: `{again}` goes on from there", soft_wrap=True)
         ctx.exit(130)
     if left:
         notes.print(

@@ -62,7 +62,7 @@ def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
     monkeypatch.setattr("twostream.stages.train", stopped)
     result = run(f"protocol --folds 2 --train moves={recipe}/moves.toml --run {recipe}/p")
     assert result.exit_code == 130
-    assert f"`twostream protocol --run {recipe}/p` goes on" in result.output
+    assert f"`twostream protocol --cache cache --run {recipe}/p` goes on" in result.output
 
 
 @pytest.mark.parametrize(
