@@ -13,6 +13,7 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.index import read_index
 from twostream.data.split_lists import read_class_list
+from twostream.data.split_lists.file_text import numbered_lines
 from twostream.data.streams import STREAMS
 from twostream.option_fields import from_flat
 from twostream.protocol.folds import Fold, make_folds
@@ -23,6 +24,9 @@ from twostream.runs.run_json import write_json
 from twostream.runs.training_options import SplitOptions, TrainOptions
 
 RECORD = "protocol.json"
+
+_TAKEN = ("", ".", "..", "fused", "no picture")
+"""What a training cannot be called."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,12 @@ def begin(
     UserError where the folder holds another protocol, and VideoIndexError where there are no such folds.
     """
     runs = {name: standard(run) for name, run in runs.items()}
-    if not runs or any(name in ("", "fused") or "/" in name for name in runs):
-        raise UserError("each training needs a name of its own, which is not `fused`", "trainings")
+    if not runs or any(name in _TAKEN or "/" in name for name in runs):
+        raise UserError(
+            "each training needs a name of its own, which can be that of a folder and is not `fused` or "
+            "`no picture`",
+            "trainings",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / ".lock"):  # another process may begin the same protocol
         if (folder / RECORD).exists():
@@ -155,5 +163,11 @@ def recorded(folder: Path) -> Protocol:
 
 def _write_list(path: Path, ids: tuple[str, ...]) -> None:
     # With an ending, the last word of a name is not taken for the number of a class.
+    lines = [f"{identifier}.avi" for identifier in ids]
+    for line in lines:
+        if [read for _, read in numbered_lines(line)] != [line]:
+            raise UserError(
+                f"{line!r} cannot stand in a list: rename it, without line breaks and spaces at its ends"
+            )
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{identifier}.avi\n" for identifier in ids), "utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
