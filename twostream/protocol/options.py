@@ -41,9 +41,8 @@ class ProtocolOptions:
             if each.metadata["path"] and getattr(self, each.name) is not None:
                 object.__setattr__(self, each.name, str(getattr(self, each.name)))
         check(self)
-        whole = [int(seed) for seed in self.seeds]
-        fits = all(0 <= seed < 2**32 for seed in whole) and len(set(whole)) == len(whole)
-        if not whole or not fits or list(self.seeds) != whole:
+        whole = [int(seed) for seed in self.seeds if 0 <= seed < 2**32]  # no nan, no infinity
+        if not whole or list(self.seeds) != whole or len(set(whole)) < len(whole):
             raise UserError("seeds are different whole numbers from 0 on, as 0,1,2", "seeds")
         object.__setattr__(self, "seeds", tuple(whole))
         for name in ("lists", "hmdb51"):
