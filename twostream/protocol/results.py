@@ -15,14 +15,15 @@ from twostream.fusion import Weights, needs_held_out, rule_for
 from twostream.protocol.plan import Protocol
 from twostream.scoring.baseline import size_baseline
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import Scores, ScoresError
 
 FitOn = Literal["validation", "folds"]
 """The validation videos of the fold's own runs; or the test videos of all other folds, which train here.
 
-The latter are many more. Their scores are out of fold: a network that had not seen them gave them. But
-those networks have learnt from videos that test here, so what is fitted is not wholly blind to these: it
-is fit for a few parameters, as shares and temperatures.
+The latter are many more, though none of a group that tests here is among them. Their scores are out of
+fold: a network that had not seen them gave them. But those networks have learnt from videos that test
+here, so what is fitted is not wholly blind to these: it is fit for a few parameters, as shares and
+temperatures.
 """
 
 
@@ -99,6 +100,14 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     groups = Path(protocol.options.groups) if protocol.options.groups else None
     classes = read_class_list(Path(listed)) if (listed := protocol.options.class_list) else None
     index = read_index(cache, groups, classes)
+    here = {item.id for item in index.items}
+    for fold in protocol.folds:
+        if missing := sorted({*fold.train, *fold.test} - here):
+            raise UserError(
+                f"{len(missing)} videos of fold {fold.name} are not in {cache.root}, the first is "
+                f"{missing[0]}: name the cache that was trained on",
+                "cache",
+            )
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
     return Outcome("no picture", (folds,) * len(protocol.seeds), ranked=True)
 
@@ -113,7 +122,7 @@ def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Score
         if needs_held_out(ensemble.rule, ensemble.weights):
             if ensemble.fit_on == "folds":
                 others = [scores_of(folders(f.name)) for f in protocol.folds if f.name != fold]
-                held_out = [_others(each, test[0].ids) for each in zip(*others, strict=True)]
+                held_out = [_others(each, test[0]) for each in zip(*others, strict=True)]
             else:
                 held_out = held_out_scores_of(folders(fold))
         return rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)(test)
@@ -121,27 +130,39 @@ def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Score
         raise UserError(f"fold {fold}, seed {seed}: {error}", error.parameter) from error
 
 
-def _others(folds: Sequence[Scores], test: Sequence[str]) -> Scores:
-    """The scores of other folds, each video once, without those that test here."""
-    first = folds[0]
-    left_out, rows = set(test), []
-    for fold in folds:
-        rows.append([row for row, i in enumerate(fold.ids) if i not in left_out])
-        left_out.update(fold.ids)
-    each = list(zip(folds, rows, strict=True))
+def _others(folds: Sequence[Scores], test: Scores) -> Scores:
+    """The scores of other folds, each video once, without those that test here and their groups."""
+    pooled = _together(folds[0].name, folds)
+    ids = [i for fold in folds for i in fold.ids]
+    first = {i: row for row, i in reversed(list(enumerate(ids)))}
+    here, tested = {*(test.groups or test.ids)}, {*test.ids}
+    rows = [
+        row
+        for row, i in enumerate(ids)
+        if first[i] == row and i not in tested and pooled.groups[row] not in here
+    ]
     return replace(
-        first,
-        ids=tuple(fold.ids[row] for fold, kept in each for row in kept),
-        logits=np.concatenate([fold.logits[kept] for fold, kept in each]),
-        labels=np.concatenate([fold.labels[kept] for fold, kept in each]),
-        groups=tuple((fold.groups or fold.ids)[row] for fold, kept in each for row in kept),
-        trained_on=(),
+        pooled,
+        ids=tuple(ids[row] for row in rows),
+        logits=pooled.logits[rows],
+        labels=pooled.labels[rows],
+        groups=tuple(pooled.groups[row] for row in rows),
     )
 
 
 def _together(name: str, folds: Sequence[Scores]) -> Scores:
-    """The videos of all folds. The fold is part of an id, since folds may share videos."""
+    """The videos of all folds. The fold is part of an id, since folds may share videos.
+
+    ScoresError for folds of other classes, as where the cache got one between their trainings.
+    """
     first = folds[0]
+    for fold in folds[1:]:
+        if fold.classes != first.classes:
+            unlike = sorted({*fold.classes} ^ {*first.classes}) or list(fold.classes)
+            raise ScoresError(
+                f"{name}: the folds have different classes ({unlike[0]} is not in all, or has moved): "
+                "train all on the cache as it was"
+            )
     return replace(
         first,
         name=name,
