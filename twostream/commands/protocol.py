@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from twostream.commands._click_options import FOLDER, options_of
+from flowcache.errors import UserError
+from twostream.commands._click_options import FOLDER, given_by_user, options_of
 from twostream.commands._config_file import config_option, read_config
 from twostream.commands._shared import (
     CACHE,
@@ -97,10 +97,17 @@ def protocol(
 
     opened = FlowCache.open(cache)
     said = Listener(say=lambda text: notes.print(text, soft_wrap=True))
-    if (run / plan.RECORD).exists() and not _chosen(ctx, [*given, "trainings"]):
+    if (run / plan.RECORD).exists() and not given_by_user(ctx, [*given, "trainings"]):
         planned = plan.recorded(run)
     else:
         runs = dict(_training(text) for text in trainings)
+        if len(runs) < len(trainings):
+            told = [text.partition("=")[0] for text in trainings]
+            twice = next(name for name in told if told.count(name) > 1)
+            raise UserError(
+                f"two trainings are called {twice}: give one another name, as name=FILE",
+                "trainings",
+            )
         planned = plan.begin(opened, run, ProtocolOptions(**given), runs, said.say)
 
     def on_training(training: plan.Training, number: int, count: int) -> None:
@@ -131,12 +138,6 @@ def protocol(
     results.print(results_table(summary))
     print_lines(gain_sentences(summary), results)
     notes.print(f"all figures are in {run / 'results.json'}", soft_wrap=True)
-
-
-def _chosen(ctx: click.Context, names: Sequence[str]) -> bool:
-    """Whether the user, or a file of his, gave one of these options."""
-    sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-    return any(ctx.get_parameter_source(name) in sources for name in names)
 
 
 def _training(text: str) -> "tuple[str, TrainOptions]":

@@ -60,6 +60,8 @@ def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(w
     [
         ("--train shapes", "says no stream"),
         ("--train temporal=missing.toml", "cannot be read"),
+        ("--train temporal --train temporal", "two trainings are called temporal"),
+        ("--seeds nan", "--seeds"),
         ("--scheme lists", "--lists"),
         ("--seeds 0.5", "--seeds"),
         ("--folds 9", "cannot be divided into 9 folds"),
