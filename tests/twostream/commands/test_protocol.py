@@ -27,7 +27,7 @@ def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
         f"--run {recipe}/p"
     )
     printed = succeed(words)
-    for word in ("4 of 4: fold 02, seed 0, moves", "top-1", "fused over", "p = "):
+    for word in ("4 of 4: fold 02, seed 0, moves", "top-1", "fused over", "], p "):
         assert word in printed
     figures = json.loads((recipe / "p" / "results.json").read_text())
     assert set(figures["outcomes"]) == {"no picture", "spatial", "moves", "fused"}
