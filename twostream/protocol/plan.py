@@ -11,8 +11,6 @@ import filelock
 from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import read_index
-from twostream.data.split_lists import read_class_list
 from twostream.data.split_lists.file_text import numbered_lines
 from twostream.data.streams import STREAMS
 from twostream.option_fields import from_flat
@@ -21,6 +19,7 @@ from twostream.protocol.leaks import find_leaks, sentence_about
 from twostream.protocol.options import ProtocolOptions
 from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import write_json
+from twostream.runs.split_of_run import index_of
 from twostream.runs.training_options import SplitOptions, TrainOptions
 
 RECORD = "protocol.json"
@@ -124,9 +123,8 @@ def begin(
                 )
             folds = had.folds
         else:
-            classes = read_class_list(Path(options.class_list)) if options.class_list else None
-            groups = Path(options.groups) if options.groups else None
-            folds = tuple(make_folds(read_index(cache, groups, classes), options, say))
+            index = index_of(cache, options.class_list, options.groups)
+            folds = tuple(make_folds(index, options, say))
             for fold in folds:
                 for part in ("train", "test"):
                     _write_list(folder / fold.name / f"{part}.txt", getattr(fold, part))

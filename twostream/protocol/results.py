@@ -9,11 +9,11 @@ import numpy as np
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import read_index
-from twostream.data.split_lists import read_class_list
 from twostream.fusion import Weights, needs_held_out, rule_for
 from twostream.protocol.plan import Protocol
+from twostream.runs.split_of_run import index_of
 from twostream.scoring.baseline import size_baseline
+from twostream.scoring.evaluate import require_videos
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
 from twostream.scoring.scores import Scores, ScoresError
 
@@ -97,17 +97,9 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
 
 def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     """What size, length and frame rate alone tell, see `scoring.baseline`: the same for every seed."""
-    groups = Path(protocol.options.groups) if protocol.options.groups else None
-    classes = read_class_list(Path(listed)) if (listed := protocol.options.class_list) else None
-    index = read_index(cache, groups, classes)
-    here = {item.id for item in index.items}
+    index = index_of(cache, protocol.options.class_list, protocol.options.groups)
     for fold in protocol.folds:
-        if missing := sorted({*fold.train, *fold.test} - here):
-            raise UserError(
-                f"{len(missing)} videos of fold {fold.name} are not in {cache.root}, the first is "
-                f"{missing[0]}: name the cache that was trained on",
-                "cache",
-            )
+        require_videos(index, cache, (*fold.train, *fold.test), f"videos of fold {fold.name}")
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
     return Outcome("no picture", (folds,) * len(protocol.seeds), ranked=True)
 

@@ -17,6 +17,12 @@ def groups_of(folder: Path) -> dict[str, str]:
     return read_split(path)[1] if path.exists() else {}
 
 
+def index_of(cache: FlowCache, class_list: str | None, groups: str | None) -> VideoIndex:
+    """Index a cache with the files of these names, where there are such. Raises as `read_index`."""
+    classes = read_class_list(Path(class_list)) if class_list else None
+    return read_index(cache, Path(groups) if groups else None, classes)
+
+
 def split_cache(
     cache: FlowCache, options: SplitOptions, seed: int, say: Callable[[str], None] = lambda _: None
 ) -> tuple[VideoIndex, Split]:
@@ -24,8 +30,7 @@ def split_cache(
 
     say: is told which listed videos are left out, and how the others are divided.
     """
-    classes = read_class_list(Path(options.class_list)) if options.class_list else None
-    index = read_index(cache, Path(options.groups) if options.groups else None, classes)
+    index = index_of(cache, options.class_list, options.groups)
     train: Sequence[str] | None = None
     test: Sequence[str] | None = None
     if options.hmdb51:
