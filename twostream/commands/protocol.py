@@ -148,8 +148,7 @@ def _training(text: str) -> "tuple[str, TrainOptions]":
     from twostream.runs.training_options import TrainOptions
 
     name, equals, file = text.partition("=")
-    read = read_config(Path(file)) if equals else {}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
+    values = dict(read_config(Path(file))) if equals else {}
     model = values.get("model", TrainOptions.model)
     values["options"] = plugins.parse_options(models, model, values.get("options", ()))
     return name, train_options(name, values)
