@@ -152,14 +152,17 @@ def shares_of(names: Sequence[str], weights: Weights) -> dict[str, float] | None
     """
     if weights == "fit" and len(names) > 1:
         return None
-    numbers = [float(weight) for weight in weights] if weights != "fit" else []
+    try:
+        numbers = [float(weight) for weight in weights] if weights != "fit" else []
+    except (TypeError, ValueError):  # another word, or none that can be counted
+        raise UserError(f"{weights!r} are no weights: give numbers, or fit", "weights") from None
     if not numbers:
         numbers = [1.0] * len(names)
     if len(names) == 2 and len(numbers) == 1 and 0 <= numbers[0] <= 1:
         numbers = [1 - numbers[0], numbers[0]]
     finite = all(0 <= w < float("inf") for w in numbers)
     if len(names) < 2 or len(numbers) != len(names) or not finite or sum(numbers) == 0:
-        given = weights if weights == "fit" else ", ".join(map(str, weights))
+        given = "fit" if weights == "fit" else ", ".join(map(str, weights)) or "(all alike)"
         raise UserError(
             f"the weights {given} do not fit {len(names)} runs: give two runs or more and a weight for "
             "each, none below 0 and not all 0, or for two runs the second's share from 0 to 1",
