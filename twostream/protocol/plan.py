@@ -123,8 +123,7 @@ def begin(
                 )
             folds = had.folds
         else:
-            index = index_of(cache, options.class_list, options.groups)
-            folds = tuple(make_folds(index, options, say))
+            folds = tuple(make_folds(index_of(cache, options), options, say))
             for fold in folds:
                 for part in ("train", "test"):
                     _write_list(folder / fold.name / f"{part}.txt", getattr(fold, part))

@@ -97,7 +97,7 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
 
 def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     """What size, length and frame rate alone tell, see `scoring.baseline`: the same for every seed."""
-    index = index_of(cache, protocol.options.class_list, protocol.options.groups)
+    index = index_of(cache, protocol.options)
     for fold in protocol.folds:
         require_videos(index, cache, (*fold.train, *fold.test), f"videos of fold {fold.name}")
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)

@@ -8,7 +8,7 @@ from twostream.data.index import VideoIndex, read_index
 from twostream.data.split_lists import read_class_list, read_hmdb51, read_list
 from twostream.data.splits import Split, make_split, read_split
 from twostream.runs import files
-from twostream.runs.training_options import SplitOptions
+from twostream.runs.training_options import IndexOptions, SplitOptions
 
 
 def groups_of(folder: Path) -> dict[str, str]:
@@ -17,10 +17,10 @@ def groups_of(folder: Path) -> dict[str, str]:
     return read_split(path)[1] if path.exists() else {}
 
 
-def index_of(cache: FlowCache, class_list: str | None, groups: str | None) -> VideoIndex:
-    """Index a cache with the files of these names, where there are such. Raises as `read_index`."""
-    classes = read_class_list(Path(class_list)) if class_list else None
-    return read_index(cache, Path(groups) if groups else None, classes)
+def index_of(cache: FlowCache, options: IndexOptions) -> VideoIndex:
+    """Index a cache with what the user knows of its videos. Raises VideoIndexError as `read_index`."""
+    classes = read_class_list(Path(options.class_list)) if options.class_list else None
+    return read_index(cache, Path(options.groups) if options.groups else None, classes)
 
 
 def split_cache(
@@ -30,7 +30,7 @@ def split_cache(
 
     say: is told which listed videos are left out, and how the others are divided.
     """
-    index = index_of(cache, options.class_list, options.groups)
+    index = index_of(cache, options)
     train: Sequence[str] | None = None
     test: Sequence[str] | None = None
     if options.hmdb51:
