@@ -25,7 +25,7 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import begin, train_options
-from twostream.protocol.results import Ensemble, no_picture, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
 from twostream.protocol.summary import summarise
 from twostream.protocol.work import work
 from twostream.runs import files
@@ -241,10 +241,11 @@ def run_protocol(
     protocol = begin(
         opened, Path(folder), from_flat(ProtocolOptions, options), planned, listener.say
     )
-    if left := work(protocol, opened, listener=listener):
-        raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
     if ensembles is None:
         ensembles = [Ensemble("fused", tuple(runs))] if len(runs) > 1 else []
+    refuse_unfit(protocol, ensembles)
+    if left := work(protocol, opened, listener=listener):
+        raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
     return summarise(protocol, [no_picture(protocol, opened), *outcomes(protocol, ensembles)])
 
 

@@ -89,7 +89,7 @@ def protocol(
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
     from twostream.protocol import plan
-    from twostream.protocol.results import Ensemble, no_picture, outcomes
+    from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
     from twostream.protocol.summary import gain_sentences, results_table, summarise
     from twostream.protocol.work import work
     from twostream.runs.run_json import write_json
@@ -110,6 +110,10 @@ def protocol(
             )
         planned = plan.begin(opened, run, ProtocolOptions(**given), runs, said.say)
 
+    names = tuple(planned.runs)
+    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
+    refuse_unfit(planned, ensembles)
+
     def on_training(training: plan.Training, number: int, count: int) -> None:
         notes.print(f"\n{number} of {count}: {training}", style="bold", soft_wrap=True)
 
@@ -127,8 +131,6 @@ def protocol(
             soft_wrap=True,
         )
         return
-    names = tuple(planned.runs)
-    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
     every = [no_picture(planned, opened), *outcomes(planned, ensembles)]
     summary = summarise(planned, every)
     write_json(run / "results.json", summary)

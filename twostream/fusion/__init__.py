@@ -117,12 +117,7 @@ def rule_for(
     Raises UserError also for weights that do not fit the runs, or that the rule has no use for, and for
     `held_out` of other runs.
     """
-    shares = shares_of(runs, weights)
-    if weights and weights != "fit" and "weights" not in _asked_by(name):
-        raise UserError(
-            f"the rule {name} has no shares: it learns how the runs are joined, so leave the weights out",
-            "weights",
-        )
+    shares = shares_for(name, runs, weights)
     if held_out and [one.name for one in held_out] != list(runs):
         of = ", ".join(one.name for one in held_out)
         raise UserError(
@@ -131,6 +126,17 @@ def rule_for(
             "held_out",
         )
     return create_rule(name, shares, held_out)
+
+
+def shares_for(rule: str, runs: Sequence[str], weights: Weights) -> dict[str, float] | None:
+    """As `shares_of`; UserError also for a rule that there is not, or that has no use for weights."""
+    shares = shares_of(runs, weights)
+    if "weights" not in _asked_by(rule) and weights and weights != "fit":
+        raise UserError(
+            f"the rule {rule} has no shares: it learns how the runs are joined, so leave the weights out",
+            "weights",
+        )
+    return shares
 
 
 def names_of(folders: Sequence[Path], parameter: str) -> list[str]:

@@ -24,7 +24,10 @@ from twostream.runs.training_options import SplitOptions, TrainOptions
 
 RECORD = "protocol.json"
 
-_TAKEN = ("", ".", "..", "fused", "no picture")
+NO_PICTURE = "no picture"
+"""The name of what size, length and frame rate alone tell, beside those of the trainings."""
+
+_TAKEN = ("", ".", "..", "fused", NO_PICTURE)
 """What a training cannot be called."""
 
 

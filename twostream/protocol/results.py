@@ -9,8 +9,8 @@ import numpy as np
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.fusion import Weights, needs_held_out, rule_for
-from twostream.protocol.plan import Protocol
+from twostream.fusion import Weights, needs_held_out, rule_for, shares_for
+from twostream.protocol.plan import NO_PICTURE, Protocol
 from twostream.runs.split_of_run import index_of
 from twostream.scoring.baseline import size_baseline
 from twostream.scoring.evaluate import require_videos
@@ -66,6 +66,26 @@ class Outcome:
         return [_together(self.name, folds) for folds in self.folds]
 
 
+def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
+    """UserError for ensembles that cannot be; so it is told before anything is trained.
+
+    Such are of runs that the protocol has not, have weights that do not fit the runs or the rule, a rule
+    that there is not, or the name of another result.
+    """
+    names = [NO_PICTURE, *protocol.runs]
+    for one in ensembles:
+        if one.name in names:
+            raise UserError(f"two results are called {one.name}: rename an ensemble", "ensembles")
+        names.append(one.name)
+        if unknown := [run for run in one.runs if run not in protocol.runs]:
+            raise UserError(
+                f"{one.name} fuses {unknown[0]}, which is not trained: choose from "
+                f"{', '.join(protocol.runs)}",
+                "ensembles",
+            )
+        shares_for(one.rule, one.runs, one.weights)
+
+
 def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:
     """Each run of a protocol, and each ensemble of them.
 
@@ -101,7 +121,7 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     for fold in protocol.folds:
         require_videos(index, cache, (*fold.train, *fold.test), f"videos of fold {fold.name}")
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
-    return Outcome("no picture", (folds,) * len(protocol.seeds), ranked=True)
+    return Outcome(NO_PICTURE, (folds,) * len(protocol.seeds), ranked=True)
 
 
 def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:

@@ -66,6 +66,8 @@ def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(w
         ("--seeds 0.5", "--seeds"),
         ("--folds 9", "cannot be divided into 9 folds"),
         ("--folds 2 --fold 7", "no fold 7"),
+        ("--folds 2 --weights 1,1,1", "do not fit 2 runs"),
+        ("--folds 2 --rule svm --weights 1,2", "svm has no shares"),
     ],
 )
 def test_wrong_words_get_one_sentence(work, tmp_path, words, told):

@@ -8,7 +8,7 @@ import pytest
 from made_protocols import make_protocol
 
 from flowcache.errors import UserError
-from twostream.protocol.results import Ensemble, no_picture, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
 from twostream.protocol.summary import gain_sentences, results_table, summarise
 from twostream.scoring.scores import Scores
 
@@ -172,3 +172,20 @@ def test_a_video_that_the_cache_has_lost_is_named(toy, tmp_path):
     protocol = make_protocol(tmp_path, right={"spatial": 0.5})
     with pytest.raises(UserError, match="c0/other"):
         no_picture(protocol, toy)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "told"),
+    [
+        (Ensemble("fused", ("spatial", "sound")), "fuses sound, which is not trained"),
+        (Ensemble("fused", ("spatial",)), "do not fit 1 runs"),
+        (Ensemble("fused", BOTH, "mean"), "'mean'"),
+        (Ensemble("no picture", BOTH), "two results are called no picture"),
+        (Ensemble("spatial", BOTH), "two results are called spatial"),
+    ],
+)
+def test_ensembles_that_cannot_be_are_refused_before_anything_is_trained(tmp_path, ensemble, told):
+    protocol = make_protocol(tmp_path, right={"spatial": 0.5, "temporal": 0.7})
+    refuse_unfit(protocol, PLAIN)
+    with pytest.raises(UserError, match=told):
+        refuse_unfit(protocol, [ensemble])
