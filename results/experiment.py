@@ -24,10 +24,11 @@ from twostream.protocol import plan
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import Protocol
 from twostream.protocol.results import Ensemble, no_picture, outcomes
-from twostream.protocol.summary import summarise
+from twostream.protocol.summary import comparison_of, summarise
 from twostream.protocol.work import work
 from twostream.runs import files
 from twostream.runs.training_options import TrainOptions
+from twostream.scoring.intervals import MEASURES, Interval
 
 Protocols = Callable[[Path, FlowCache, Path], Mapping[str, Any]]
 
@@ -183,7 +184,7 @@ def _section(
         experiment.about,
         f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
         table(
-            ["", "top-1", "mean class", "each seed", "NLL", "ECE"],
+            ["", *MEASURES.values(), "each seed", "NLL", "ECE"],
             [_row(name, row) for name, row in rows.items()],
         ),
     ]
@@ -200,19 +201,15 @@ def _section(
 
 def _row(name: str, row: Mapping[str, Any]) -> list[str]:
     seeds = ", ".join(f"{100 * share:.1f}" for share in row["top1_of_seeds"])
-    accuracies = [_percent(row[measure], "{:.1f}") for measure in ("top1", "mean_class")]
+    accuracies = [str(Interval(**row[measure])) for measure in MEASURES]
     nll, ece = row["nll"], row["ece"]
     sureness = ["", ""] if nll is None else [f"{nll:.2f}", f"{100 * ece:.1f}"]
     return [name, *accuracies, seeds, *sureness]
 
 
 def _gain(gain: Mapping[str, Any]) -> list[str]:
-    return [f"{gain['of']} over {gain['over']}", _percent(gain, "{:+.1f}"), f"{gain['p']:.2g}"]
-
-
-def _percent(measure: Mapping[str, float], form: str) -> str:
-    value, low, high = (form.format(100 * measure[key]) for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    found = comparison_of(gain)
+    return [f"{gain['of']} over {gain['over']}", f"{found.gain:+}", found.shown_p]
 
 
 def write_section(page: Path, name: str, section: str) -> None:

@@ -25,7 +25,7 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import begin, train_options
-from twostream.protocol.results import Ensemble, no_picture, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
 from twostream.protocol.summary import summarise
 from twostream.protocol.work import work
 from twostream.runs import files
@@ -241,10 +241,11 @@ def run_protocol(
     protocol = begin(
         opened, Path(folder), from_flat(ProtocolOptions, options), planned, listener.say
     )
-    if left := work(protocol, opened, listener=listener):
-        raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
     if ensembles is None:
         ensembles = [Ensemble("fused", tuple(runs))] if len(runs) > 1 else []
+    refuse_unfit(protocol, ensembles)
+    if left := work(protocol, opened, listener=listener):
+        raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
     return summarise(protocol, [no_picture(protocol, opened), *outcomes(protocol, ensembles)])
 
 
@@ -285,7 +286,7 @@ def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = Non
 
 def fuse(
     scores: Sequence[Scores | np.ndarray],
-    weights: Weights | None = None,
+    weights: Weights | float | None = None,
     *,
     rule: str = "softmax",
     labels: Sequence[int] | None = None,
@@ -295,7 +296,8 @@ def fuse(
 
     Args:
         scores: `Scores`, joined by the videos' ids, or logits (N, K) whose rows are the same videos.
-        weights: one for each, or "fit" for the shares that suit `held_out` best; by default all alike.
+        weights: one for each, the share of the second of two, or "fit" for the shares that suit
+            `held_out` best; by default all alike.
         rule: one of those that `twostream fuse --help` lists.
         labels: (N,), where logits are given.
         held_out: scores by the same networks, in the same order, of videos that were held out of the
@@ -312,7 +314,12 @@ def fuse(
     named = [_as_scores(one, number, labels) for number, one in enumerate(scores)]
     names = [one.name for one in named]
     held_out = [replace(one, name=name) for one, name in zip(held_out, names, strict=False)]
-    return rule_for(rule, names, () if weights is None else weights, held_out)(align(named))
+    told: Weights = ()
+    if isinstance(weights, str):
+        told = weights
+    elif weights is not None:
+        told = np.atleast_1d(weights).tolist()
+    return rule_for(rule, names, told, held_out)(align(named))
 
 
 def _as_scores(one: Scores | np.ndarray, number: int, labels: Sequence[int] | None) -> Scores:

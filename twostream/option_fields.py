@@ -79,6 +79,7 @@ def choices(each: Field[Any]) -> tuple[Any, ...]:
 def from_flat(kind: type[T], given: Mapping[str, Any]) -> T:
     """Options from their names and values, as keywords give them; what is not given has its default.
 
+    A list stands for a tuple, since files have no other.
     Raises UserError for a name that is no option of this kind, and for a value outside of its limits.
     """
     known = [each.name for each in _leaves(kind)]
@@ -94,7 +95,8 @@ def _build(kind: Any, given: Mapping[str, Any]) -> Any:
         if is_dataclass(each.type):
             values[each.name] = _build(each.type, given)
         elif each.name in given:
-            values[each.name] = given[each.name]
+            value = given[each.name]
+            values[each.name] = tuple(value) if isinstance(value, list) else value
         elif each.default is MISSING and each.default_factory is MISSING:
             raise UserError(f"{each.name} is missing: name it", each.name)
     return kind(**values)

@@ -1,6 +1,7 @@
 """The scores of runs fused, on files, and what the fusion gains."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from twostream.runs import files
 from twostream.scoring.align import align
 from twostream.scoring.intervals import Comparison, compare
 from twostream.scoring.of_runs import have_held_out_scores, held_out_scores_of, scores_of
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import Scores, ScoresError
 
 _STEPS = 20
 """In how many steps the curve goes from a share of 0 to a share of 1."""
@@ -86,8 +87,11 @@ def fuse(
     names = names_of(folders, "runs")
     if held_out:
         held_out = align(held_out)
-    elif needs_held_out(rule, weights) or have_held_out_scores(folders, views):
+    elif needs_held_out(rule, weights):
         held_out = held_out_scores_of(folders, views)
+    elif have_held_out_scores(folders, views):  # for the curve alone
+        with suppress(ScoresError):  # runs of two seeds hold back different videos
+            held_out = held_out_scores_of(folders, views)
     runs = scores_of(folders, views)
     fusion = rule_for(rule, names, weights, held_out)
     fused = fusion(runs)
@@ -103,7 +107,7 @@ def fuse(
 
 
 def _gain(runs: Sequence[Scores], fused: Scores) -> Gain:
-    best = max(runs, key=lambda one: one.labelled().top(1))
+    best = max(runs, key=lambda one: one.top(1))
     return Gain(
         best.name,
         compare([fused], [best], "top1"),
@@ -121,7 +125,7 @@ def _curve(fusion: Fusion, runs: Sequence[Scores], held_out: Sequence[Scores]) -
         rule,
         second,
         shares,
-        test=[one(runs).labelled().top(1) for one in rules],
+        test=[one(runs).top(1) for one in rules],
         validation=[one.rule(held_out).top(1) for one in rules] if held_out else None,
         taken=None if fusion.shares is None else fusion.shares[second],
     )

@@ -171,3 +171,13 @@ def test_what_is_fitted_is_fitted_on_what_is_held_out():
         ts.fuse(streams, "fit", held_out=held_out[:1])
     with pytest.raises(ts.UserError, match="was fitted on 40 of the videos"):
         ts.fuse(streams, rule="temperature", held_out=streams)
+
+
+def test_weights_may_be_one_share_or_an_array_and_are_refused_in_a_sentence():
+    streams = told_streams(n=6)
+    expected = ts.fuse(streams, [0.75, 0.25]).logits
+    for weights in (0.25, np.array([3, 1]), (0.25,)):
+        np.testing.assert_allclose(ts.fuse(streams, weights).logits, expected, atol=1e-6)
+    for weights in ("best", ["a", "b"]):
+        with pytest.raises(ts.UserError, match="are no weights: give numbers, or fit"):
+            ts.fuse(streams, weights)

@@ -155,3 +155,7 @@ def test_every_default_lies_within_its_limits(kind):
 def test_a_value_of_another_type_is_refused(values, words):
     with pytest.raises(UserError, match=words):
         from_flat(TrainOptions, {"stream": "spatial", **values})
+
+
+def test_a_list_of_numbers_is_taken_for_a_tuple_as_a_notebook_and_a_file_write_it():
+    assert from_flat(Outer, {"name": "left", "several": [1, 0.5]}).inner.several == (1, 0.5)

@@ -202,6 +202,17 @@ def test_without_validation_scores_the_curve_is_that_of_the_test_alone(runs, tmp
     assert at_the_share["test"] == pytest.approx(result.fused.top(1), abs=1e-4)
 
 
+def test_runs_that_held_back_other_videos_are_fused_by_a_rule_that_needs_none(runs, tmp_path):
+    expected = fuse(runs, (0.25,), "softmax", tmp_path / "fused").fused
+    other = replace(HELD_OUT[1], ids=tuple(f"{i} of another seed" for i in HELD_OUT[1].ids))
+    other.save(runs[1] / VALIDATION_SCORES)
+    result = fuse(runs, (0.25,), "softmax", tmp_path / "again")
+    np.testing.assert_array_equal(result.fused.logits, expected.logits)
+    assert result.curve.validation is None
+    with pytest.raises(ScoresError, match="score different videos"):
+        fuse(runs, "fit", "softmax", tmp_path / "fitted")
+
+
 # On what it is fitted
 
 

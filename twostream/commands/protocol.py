@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from twostream.commands._click_options import FOLDER, options_of
+from flowcache.errors import UserError
+from twostream.commands._click_options import FOLDER, given_by_user, options_of
 from twostream.commands._config_file import config_option, read_config
 from twostream.commands._shared import (
     CACHE,
@@ -90,7 +90,7 @@ def protocol(
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
     from twostream.protocol import plan
-    from twostream.protocol.results import Ensemble, no_picture, outcomes
+    from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
     from twostream.protocol.summary import gain_sentences, results_table, summarise
     from twostream.protocol.work import work
     from twostream.runs.run_json import write_json
@@ -98,11 +98,22 @@ def protocol(
 
     opened = FlowCache.open(cache)
     said = Listener(say=lambda text: notes.print(text, soft_wrap=True))
-    if (run / plan.RECORD).exists() and not _chosen(ctx, [*given, "trainings"]):
+    if (run / plan.RECORD).exists() and not given_by_user(ctx, [*given, "trainings"]):
         planned = plan.recorded(run)
     else:
         runs = dict(_training(text) for text in trainings)
+        if len(runs) < len(trainings):
+            told = [text.partition("=")[0] for text in trainings]
+            twice = next(name for name in told if told.count(name) > 1)
+            raise UserError(
+                f"two trainings are called {twice}: give one another name, as name=FILE",
+                "trainings",
+            )
         planned = plan.begin(opened, run, ProtocolOptions(**given), runs, said.say)
+
+    names = tuple(planned.runs)
+    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
+    refuse_unfit(planned, ensembles)
 
     def on_training(training: plan.Training, number: int, count: int) -> None:
         notes.print(f"\n{number} of {count}: {training}", style="bold", soft_wrap=True)
@@ -128,8 +139,6 @@ def protocol(
             soft_wrap=True,
         )
         return
-    names = tuple(planned.runs)
-    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
     every = [no_picture(planned, opened), *outcomes(planned, ensembles)]
     summary = summarise(planned, every)
     write_json(run / "results.json", summary)
@@ -141,12 +150,6 @@ def protocol(
     notes.print(f"all figures are in {run / 'results.json'}", soft_wrap=True)
 
 
-def _chosen(ctx: click.Context, names: Sequence[str]) -> bool:
-    """Whether the user, or a file of his, gave one of these options."""
-    sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-    return any(ctx.get_parameter_source(name) in sources for name in names)
-
-
 def _training(text: str) -> "tuple[str, TrainOptions]":
     """`temporal`, or `deep=FILE`: its name and its options."""
     from flowcache import plugins
@@ -155,8 +158,7 @@ def _training(text: str) -> "tuple[str, TrainOptions]":
     from twostream.runs.training_options import TrainOptions
 
     name, equals, file = text.partition("=")
-    read = read_config(Path(file)) if equals else {}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
+    values = dict(read_config(Path(file))) if equals else {}
     model = values.get("model", TrainOptions.model)
     values["options"] = plugins.parse_options(models, model, values.get("options", ()))
     return name, train_options(name, values)

@@ -117,12 +117,7 @@ def rule_for(
     Raises UserError also for weights that do not fit the runs, or that the rule has no use for, and for
     `held_out` of other runs.
     """
-    shares = shares_of(runs, weights)
-    if weights and weights != "fit" and "weights" not in _asked_by(name):
-        raise UserError(
-            f"the rule {name} has no shares: it learns how the runs are joined, so leave the weights out",
-            "weights",
-        )
+    shares = shares_for(name, runs, weights)
     if held_out and [one.name for one in held_out] != list(runs):
         of = ", ".join(one.name for one in held_out)
         raise UserError(
@@ -131,6 +126,17 @@ def rule_for(
             "held_out",
         )
     return create_rule(name, shares, held_out)
+
+
+def shares_for(rule: str, runs: Sequence[str], weights: Weights) -> dict[str, float] | None:
+    """As `shares_of`; UserError also for a rule that there is not, or that has no use for weights."""
+    shares = shares_of(runs, weights)
+    if "weights" not in _asked_by(rule) and weights and weights != "fit":
+        raise UserError(
+            f"the rule {rule} has no shares: it learns how the runs are joined, so leave the weights out",
+            "weights",
+        )
+    return shares
 
 
 def names_of(folders: Sequence[Path], parameter: str) -> list[str]:
@@ -152,14 +158,17 @@ def shares_of(names: Sequence[str], weights: Weights) -> dict[str, float] | None
     """
     if weights == "fit" and len(names) > 1:
         return None
-    numbers = [float(weight) for weight in weights] if weights != "fit" else []
+    try:
+        numbers = [float(weight) for weight in weights] if weights != "fit" else []
+    except (TypeError, ValueError):  # another word, or none that can be counted
+        raise UserError(f"{weights!r} are no weights: give numbers, or fit", "weights") from None
     if not numbers:
         numbers = [1.0] * len(names)
     if len(names) == 2 and len(numbers) == 1 and 0 <= numbers[0] <= 1:
         numbers = [1 - numbers[0], numbers[0]]
     finite = all(0 <= w < float("inf") for w in numbers)
     if len(names) < 2 or len(numbers) != len(names) or not finite or sum(numbers) == 0:
-        given = weights if weights == "fit" else ", ".join(map(str, weights))
+        given = "fit" if weights == "fit" else ", ".join(map(str, weights)) or "(all alike)"
         raise UserError(
             f"the weights {given} do not fit {len(names)} runs: give two runs or more and a weight for "
             "each, none below 0 and not all 0, or for two runs the second's share from 0 to 1",

@@ -63,7 +63,8 @@ def _group_folds(index: VideoIndex, count: int) -> list[Parts]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     groups = bundles(index.items)
-    most = min(len(groups), *np.bincount([item.label for item in index.items]))
+    _, videos = np.unique([item.label for item in index.items], return_counts=True)
+    most = min(len(groups), *videos)
     if most < count:
         raise VideoIndexError(
             f"{len(groups)} groups, of which a class has {most} videos, cannot be divided into {count} "

@@ -1,16 +1,17 @@
 """What a protocol can be told. Each option is declared here, and nowhere else."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from flowcache.errors import UserError
-from twostream.option_fields import check, option
+from twostream.option_fields import option
+from twostream.runs.training_options import IndexOptions
 
 Scheme = Literal["group-folds", "leave-one-group-out", "lists", "hmdb51"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolOptions:
+class ProtocolOptions(IndexOptions):
     """Which folds there are, and with which seeds each is trained."""
 
     scheme: Scheme = option(  # noqa: RUF009
@@ -25,25 +26,15 @@ class ProtocolOptions:
         path="folder",
     )
     hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
-    class_list: str | None = option(
-        None, help="UCF101's classInd.txt: the order of the classes.", path="file"
-    )
-    groups: str | None = option(
-        None, help="CSV file `video,group`: a group is never divided.", path="file"
-    )
     seeds: tuple[float, ...] = option(
         (0,), help="Each fold is trained once with each of these seeds.", metavar="N,N,…"
     )
 
     def __post_init__(self) -> None:
         """Paths become text, as they are recorded. Raises UserError for what cannot be."""
-        for each in fields(self):
-            if each.metadata["path"] and getattr(self, each.name) is not None:
-                object.__setattr__(self, each.name, str(getattr(self, each.name)))
-        check(self)
-        whole = [int(seed) for seed in self.seeds]
-        fits = all(0 <= seed < 2**32 for seed in whole) and len(set(whole)) == len(whole)
-        if not whole or not fits or list(self.seeds) != whole:
+        super().__post_init__()
+        whole = [int(seed) for seed in self.seeds if 0 <= seed < 2**32]  # no nan, no infinity
+        if not whole or list(self.seeds) != whole or len(set(whole)) < len(whole):
             raise UserError("seeds are different whole numbers from 0 on, as 0,1,2", "seeds")
         object.__setattr__(self, "seeds", tuple(whole))
         for name in ("lists", "hmdb51"):

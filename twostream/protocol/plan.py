@@ -11,8 +11,7 @@ import filelock
 from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import read_index
-from twostream.data.split_lists import read_class_list
+from twostream.data.split_lists.file_text import numbered_lines
 from twostream.data.streams import STREAMS
 from twostream.option_fields import from_flat
 from twostream.protocol.folds import Fold, make_folds
@@ -20,9 +19,16 @@ from twostream.protocol.leaks import find_leaks, sentence_about
 from twostream.protocol.options import ProtocolOptions
 from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import write_json
+from twostream.runs.split_of_run import index_of
 from twostream.runs.training_options import SplitOptions, TrainOptions
 
 RECORD = "protocol.json"
+
+NO_PICTURE = "no picture"
+"""The name of what size, length and frame rate alone tell, beside those of the trainings."""
+
+_TAKEN = ("", ".", "..", "fused", NO_PICTURE)
+"""What a training cannot be called."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,12 @@ def begin(
     UserError where the folder holds another protocol, and VideoIndexError where there are no such folds.
     """
     runs = {name: standard(run) for name, run in runs.items()}
-    if not runs or any(name in ("", "fused") or "/" in name for name in runs):
-        raise UserError("each training needs a name of its own, which is not `fused`", "trainings")
+    if not runs or any(name in _TAKEN or "/" in name for name in runs):
+        raise UserError(
+            "each training needs a name of its own, which can be that of a folder and is not `fused` or "
+            "`no picture`",
+            "trainings",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / ".lock"):  # another process may begin the same protocol
         if (folder / RECORD).exists():
@@ -116,9 +126,7 @@ def begin(
                 )
             folds = had.folds
         else:
-            classes = read_class_list(Path(options.class_list)) if options.class_list else None
-            groups = Path(options.groups) if options.groups else None
-            folds = tuple(make_folds(read_index(cache, groups, classes), options, say))
+            folds = tuple(make_folds(index_of(cache, options), options, say))
             for fold in folds:
                 for part in ("train", "test"):
                     _write_list(folder / fold.name / f"{part}.txt", getattr(fold, part))
@@ -155,5 +163,11 @@ def recorded(folder: Path) -> Protocol:
 
 def _write_list(path: Path, ids: tuple[str, ...]) -> None:
     # With an ending, the last word of a name is not taken for the number of a class.
+    lines = [f"{identifier}.avi" for identifier in ids]
+    for line in lines:
+        if [read for _, read in numbered_lines(line)] != [line]:
+            raise UserError(
+                f"{line!r} cannot stand in a list: rename it, without line breaks and spaces at its ends"
+            )
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{identifier}.avi\n" for identifier in ids), "utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -9,20 +9,21 @@ import numpy as np
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.data.index import read_index
-from twostream.data.split_lists import read_class_list
-from twostream.fusion import Weights, needs_held_out, rule_for
-from twostream.protocol.plan import Protocol
+from twostream.fusion import Weights, needs_held_out, rule_for, shares_for
+from twostream.protocol.plan import NO_PICTURE, Protocol
+from twostream.runs.split_of_run import index_of
 from twostream.scoring.baseline import size_baseline
+from twostream.scoring.evaluate import require_videos
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import Scores, ScoresError
 
 FitOn = Literal["validation", "folds"]
 """The validation videos of the fold's own runs; or the test videos of all other folds, which train here.
 
-The latter are many more. Their scores are out of fold: a network that had not seen them gave them. But
-those networks have learnt from videos that test here, so what is fitted is not wholly blind to these: it
-is fit for a few parameters, as shares and temperatures.
+The latter are many more, though none of a group that tests here is among them. Their scores are out of
+fold: a network that had not seen them gave them. But those networks have learnt from videos that test
+here, so what is fitted is not wholly blind to these: it is fit for a few parameters, as shares and
+temperatures.
 """
 
 
@@ -65,6 +66,26 @@ class Outcome:
         return [_together(self.name, folds) for folds in self.folds]
 
 
+def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
+    """UserError for ensembles that cannot be; so it is told before anything is trained.
+
+    Such are of runs that the protocol has not, have weights that do not fit the runs or the rule, a rule
+    that there is not, or the name of another result.
+    """
+    names = [NO_PICTURE, *protocol.runs]
+    for one in ensembles:
+        if one.name in names:
+            raise UserError(f"two results are called {one.name}: rename an ensemble", "ensembles")
+        names.append(one.name)
+        if unknown := [run for run in one.runs if run not in protocol.runs]:
+            raise UserError(
+                f"{one.name} fuses {unknown[0]}, which is not trained: choose from "
+                f"{', '.join(protocol.runs)}",
+                "ensembles",
+            )
+        shares_for(one.rule, one.runs, one.weights)
+
+
 def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:
     """Each run of a protocol, and each ensemble of them.
 
@@ -96,11 +117,11 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
 
 def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     """What size, length and frame rate alone tell, see `scoring.baseline`: the same for every seed."""
-    groups = Path(protocol.options.groups) if protocol.options.groups else None
-    classes = read_class_list(Path(listed)) if (listed := protocol.options.class_list) else None
-    index = read_index(cache, groups, classes)
+    index = index_of(cache, protocol.options)
+    for fold in protocol.folds:
+        require_videos(index, cache, (*fold.train, *fold.test), f"videos of fold {fold.name}")
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
-    return Outcome("no picture", (folds,) * len(protocol.seeds), ranked=True)
+    return Outcome(NO_PICTURE, (folds,) * len(protocol.seeds), ranked=True)
 
 
 def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:
@@ -113,7 +134,7 @@ def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Score
         if needs_held_out(ensemble.rule, ensemble.weights):
             if ensemble.fit_on == "folds":
                 others = [scores_of(folders(f.name)) for f in protocol.folds if f.name != fold]
-                held_out = [_others(each, test[0].ids) for each in zip(*others, strict=True)]
+                held_out = [_others(each, test[0]) for each in zip(*others, strict=True)]
             else:
                 held_out = held_out_scores_of(folders(fold))
         return rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)(test)
@@ -121,27 +142,39 @@ def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Score
         raise UserError(f"fold {fold}, seed {seed}: {error}", error.parameter) from error
 
 
-def _others(folds: Sequence[Scores], test: Sequence[str]) -> Scores:
-    """The scores of other folds, each video once, without those that test here."""
-    first = folds[0]
-    left_out, rows = set(test), []
-    for fold in folds:
-        rows.append([row for row, i in enumerate(fold.ids) if i not in left_out])
-        left_out.update(fold.ids)
-    each = list(zip(folds, rows, strict=True))
+def _others(folds: Sequence[Scores], test: Scores) -> Scores:
+    """The scores of other folds, each video once, without those that test here and their groups."""
+    pooled = _together(folds[0].name, folds)
+    ids = [i for fold in folds for i in fold.ids]
+    first = {i: row for row, i in reversed(list(enumerate(ids)))}
+    here, tested = {*(test.groups or test.ids)}, {*test.ids}
+    rows = [
+        row
+        for row, i in enumerate(ids)
+        if first[i] == row and i not in tested and pooled.groups[row] not in here
+    ]
     return replace(
-        first,
-        ids=tuple(fold.ids[row] for fold, kept in each for row in kept),
-        logits=np.concatenate([fold.logits[kept] for fold, kept in each]),
-        labels=np.concatenate([fold.labels[kept] for fold, kept in each]),
-        groups=tuple((fold.groups or fold.ids)[row] for fold, kept in each for row in kept),
-        trained_on=(),
+        pooled,
+        ids=tuple(ids[row] for row in rows),
+        logits=pooled.logits[rows],
+        labels=pooled.labels[rows],
+        groups=tuple(pooled.groups[row] for row in rows),
     )
 
 
 def _together(name: str, folds: Sequence[Scores]) -> Scores:
-    """The videos of all folds. The fold is part of an id, since folds may share videos."""
+    """The videos of all folds. The fold is part of an id, since folds may share videos.
+
+    ScoresError for folds of other classes, as where the cache got one between their trainings.
+    """
     first = folds[0]
+    for fold in folds[1:]:
+        if fold.classes != first.classes:
+            unlike = sorted({*fold.classes} ^ {*first.classes}) or list(fold.classes)
+            raise ScoresError(
+                f"{name}: the folds have different classes ({unlike[0]} is not in all, or has moved): "
+                "train all on the cache as it was"
+            )
     return replace(
         first,
         name=name,

@@ -1,6 +1,6 @@
 """What a protocol shows, in numbers: accuracies with intervals, and what fusion gains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,15 +9,20 @@ from rich.table import Table
 
 from twostream.protocol.plan import Protocol
 from twostream.protocol.results import Outcome
-from twostream.scoring.intervals import Measure, compare, interval
+from twostream.scoring.intervals import (
+    MEASURES,
+    Comparison,
+    Interval,
+    Measure,
+    compare,
+    interval,
+)
 from twostream.scoring.metrics import (
     expected_calibration_error,
     negative_log_likelihood,
     per_class,
 )
 from twostream.scoring.scores import Scores
-
-MEASURES: tuple[Measure, ...] = ("top1", "mean_class")
 
 
 def summarise(protocol: Protocol, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -47,18 +52,17 @@ def summarise(protocol: Protocol, outcomes: Sequence[Outcome]) -> dict[str, Any]
 def results_table(summary: dict[str, Any]) -> Table:
     """A row for each run and fusion: accuracies in per cent with their intervals."""
     told = "{videos} test videos of {groups} groups in {folds} folds, {seeds} seeds; in %"
-    table = Table(title=told.format(**summary), title_justify="left")
+    table = Table(
+        title=told.format(**summary),
+        title_justify="left",
+        caption="in brackets: 95 % interval, bootstrap over groups",
+        caption_justify="left",
+    )
     table.add_column("stream")
-    for column in ("top-1", "95 %", "mean class", "95 %", "folds", "seeds"):
+    for column in (*MEASURES.values(), "folds", "seeds"):
         table.add_column(column, justify="right")
     for name, row in summary["outcomes"].items():
-        cells = []
-        for measure in MEASURES:
-            value = row[measure]
-            cells += [
-                _percent(value["value"]),
-                f"{_percent(value['low'])}–{_percent(value['high'])}",
-            ]
+        cells = [str(Interval(**row[measure])) for measure in MEASURES]
         for spread in ("top1_of_folds", "top1_of_seeds"):
             cells.append(f"{_percent(np.mean(row[spread]))} ± {_percent(_deviation(row[spread]))}")
         table.add_row(name, *cells)
@@ -67,22 +71,25 @@ def results_table(summary: dict[str, Any]) -> Table:
 
 def gain_sentences(summary: dict[str, Any]) -> list[str]:
     """What each fusion gains over the better run, and whether that can be told from chance."""
-    words = {"top1": "top-1", "mean_class": "mean class"}
     sentences = []
     for gain in summary["gains"]:
-        low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+        comparison = comparison_of(gain)
         verdict = (
             "fusion helps"
-            if low > 0
+            if comparison.gain.low > 0
             else "fusion harms"
-            if high < 0
+            if comparison.gain.high < 0
             else "no gain can be told apart"
         )
         sentences.append(
-            f"{gain['of']} over {gain['over']}, {words[gain['measure']]}: {value:+.1f} points "
-            f"[{low:+.1f}, {high:+.1f}], p = {gain['p']:.3g}: {verdict}"
+            f"{gain['of']} over {gain['over']}, {MEASURES[gain['measure']]}: {comparison}: {verdict}"
         )
     return sentences
+
+
+def comparison_of(gain: Mapping[str, Any]) -> Comparison:
+    """One of the gains of a summary, which can be shown."""
+    return Comparison(Interval(gain["value"], gain["low"], gain["high"]), gain["p"])
 
 
 def _better(fusion: Outcome, by_name: dict[str, Outcome]) -> Outcome:
@@ -110,7 +117,7 @@ def _gain(one: Outcome, other: Outcome, measure: Measure) -> dict[str, float]:
     return asdict(comparison.gain) | {"p": comparison.p}
 
 
-def _mean(measure: Any, pooled: Sequence[Scores]) -> float:
+def _mean(measure: Callable[[Scores], float], pooled: Sequence[Scores]) -> float:
     return float(np.mean([measure(scores) for scores in pooled]))
 
 

@@ -1,6 +1,7 @@
 """The trainings of a protocol, one after another; several processes may share them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import filelock
 
@@ -62,6 +63,9 @@ def work(
 
 def _train(training: Training, cache: FlowCache, listener: Listener) -> None:
     begun = any((training.folder / name).exists() for name in (files.LAST, files.PREVIOUS))
-    if begun and recorded(TrainOptions, training.folder) != training.options:
-        raise UserError(f"{training.folder} holds another run: move it away", "run")
+    if begun:
+        had = recorded(TrainOptions, training.folder)
+        # The lists may be named by another path now: that the videos are the same is seen on resuming.
+        if replace(had, split=training.options.split) != training.options:
+            raise UserError(f"{training.folder} holds another run: move it away", "run")
     stages.train(cache, training.folder, training.options, resume=begun, listener=listener)

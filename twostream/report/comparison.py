@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from rich.table import Table
 
 from twostream.scoring.align import same_videos
 from twostream.scoring.intervals import (
+    MEASURES,
     RESAMPLES,
     Comparison,
     Interval,
-    Measure,
     compare,
     interval,
 )
@@ -31,7 +31,7 @@ def comparison_table(one: Sequence[Scores], other: Sequence[Scores]) -> Table:
     )
     table.add_column("", overflow="fold")
     columns = []
-    for measure, heading in (("top1", "top-1"), ("mean_class", "mean class")):
+    for measure, heading in MEASURES.items():
         table.add_column(heading, justify="right")
         row = found[measure]
         first, second = (str(Interval(**row[name])) for name in ("one", "other"))
@@ -60,7 +60,7 @@ def comparisons(one: Sequence[Scores], other: Sequence[Scores]) -> dict[str, Any
         "groups": len(set(first.groups or first.ids)),
         "resamples": RESAMPLES,
     }
-    for measure in get_args(Measure):
+    for measure in MEASURES:
         found[measure] = {
             "one": asdict(interval(one, measure)),
             "other": asdict(interval(other, measure)),

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from flowcache.atomic import write_csv
 from twostream.runs.run_json import versions, write_json
-from twostream.scoring.intervals import RESAMPLES, Interval, Measure, interval
+from twostream.scoring.intervals import MEASURES, RESAMPLES, Interval, interval
 from twostream.scoring.metrics import (
     expected_calibration_error,
     negative_log_likelihood,
@@ -38,9 +38,9 @@ def accuracy_table(streams: Sequence[Scores], title: str) -> Table:
 
 
 _HEADINGS = {
-    "top1": "top-1",
+    "top1": MEASURES["top1"],
     "top5": "top-5",
-    "mean_class": "mean class",
+    "mean_class": MEASURES["mean_class"],
     "calibration_error": "ECE",
     "negative_log_likelihood": "NLL",
 }
@@ -100,7 +100,7 @@ def accuracies(scores: Scores) -> dict[str, Any]:
     """
     scores = scores.labelled()
     top5 = {"top5": scores.top(5)} if len(scores.classes) > 5 else {}
-    bounds = {measure: interval([scores], measure) for measure in get_args(Measure)}
+    bounds = {measure: interval([scores], measure) for measure in MEASURES}
     return {
         "videos": len(scores),
         "top1": scores.top(1),

@@ -8,13 +8,19 @@ from twostream.data.index import VideoIndex, read_index
 from twostream.data.split_lists import read_class_list, read_hmdb51, read_list
 from twostream.data.splits import Split, make_split, read_split
 from twostream.runs import files
-from twostream.runs.training_options import SplitOptions
+from twostream.runs.training_options import IndexOptions, SplitOptions
 
 
 def groups_of(folder: Path) -> dict[str, str]:
     """The group of each video of a run's split, as the run was told; empty where it has no record."""
     path = folder / files.SPLIT
     return read_split(path)[1] if path.exists() else {}
+
+
+def index_of(cache: FlowCache, options: IndexOptions) -> VideoIndex:
+    """Index a cache with what the user knows of its videos. Raises VideoIndexError as `read_index`."""
+    classes = read_class_list(Path(options.class_list)) if options.class_list else None
+    return read_index(cache, Path(options.groups) if options.groups else None, classes)
 
 
 def split_cache(
@@ -24,8 +30,7 @@ def split_cache(
 
     say: is told which listed videos are left out, and how the others are divided.
     """
-    classes = read_class_list(Path(options.class_list)) if options.class_list else None
-    index = read_index(cache, Path(options.groups) if options.groups else None, classes)
+    index = index_of(cache, options)
     train: Sequence[str] | None = None
     test: Sequence[str] | None = None
     if options.hmdb51:

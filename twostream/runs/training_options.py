@@ -151,7 +151,28 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitOptions:
+class IndexOptions:
+    """What is known of a cache's videos beside the cache; see `data.index.read_index`."""
+
+    class_list: str | None = option(
+        None,
+        help="The order of the classes: UCF101's classInd.txt or Something-Something's labels.json.",
+        path="file",
+    )
+    groups: str | None = option(
+        None, help="CSV file `video,group`: a group is never divided.", path="file"
+    )
+
+    def __post_init__(self) -> None:
+        """Paths become text, as they are recorded. Raises UserError for a value outside its limits."""
+        for each in fields(self):
+            if each.metadata["path"] and getattr(self, each.name) is not None:
+                object.__setattr__(self, each.name, str(getattr(self, each.name)))
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(IndexOptions):
     """Which videos train, choose the best epoch, and test; see `data.splits.make_split`."""
 
     train_list: str | None = option(
@@ -162,16 +183,8 @@ class SplitOptions:
     test_list: str | None = option(
         None, help="Videos to test on, in one of the same formats.", path="file"
     )
-    class_list: str | None = option(
-        None,
-        help="The order of the classes: UCF101's classInd.txt or Something-Something's labels.json.",
-        path="file",
-    )
     hmdb51: str | None = option(None, help="Folder of HMDB51's split files.", path="folder")
     split_number: int = option(1, help="Which of HMDB51's splits.", at_least=1)
-    groups: str | None = option(
-        None, help="CSV file `video,group`: a group is never divided.", path="file"
-    )
     test_share: float = option(
         0.3,
         help="The share of each class that tests, drawn by groups where no list is given.",
@@ -185,13 +198,6 @@ class SplitOptions:
         below=1,
     )
     skip_missing: bool = option(False, help="Leave out listed videos that are not in the cache.")
-
-    def __post_init__(self) -> None:
-        """Paths become text, as they are recorded. Raises UserError for a value outside its limits."""
-        for each in fields(self):
-            if each.metadata["path"] and getattr(self, each.name) is not None:
-                object.__setattr__(self, each.name, str(getattr(self, each.name)))
-        check(self)
 
 
 @dataclass(frozen=True, kw_only=True)

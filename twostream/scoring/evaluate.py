@@ -11,7 +11,7 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.types import Float32
 from twostream.data.clips import TestClips, make_loader
-from twostream.data.index import Item, read_index
+from twostream.data.index import Item, VideoIndex, read_index
 from twostream.nets.normalize import Normalized
 from twostream.runs.checkpoint import Spec
 from twostream.runs.training_options import Average
@@ -130,16 +130,21 @@ def items_of_split(
     lacks.
     """
     index = read_index(cache, None, spec.classes)
-    here = {item.id for item in index.items}
     items = []
     for part in parts:
         ids: tuple[str, ...] = getattr(spec.split, part)
-        if missing := [identifier for identifier in ids if identifier not in here]:
-            raise UserError(
-                f"{len(missing)} of the {len(ids)} {part} videos are not in {cache.root}, the first "
-                f"is {missing[0]}: name the cache that was trained on",
-                "cache",
-            )
+        require_videos(index, cache, ids, f"{part} videos")
         chosen = index.select(ids)
         items.append(tuple(replace(i, group=groups.get(i.id, i.group)) for i in chosen))
     return items
+
+
+def require_videos(index: VideoIndex, cache: FlowCache, ids: Sequence[str], what: str) -> None:
+    """UserError where a cache lacks one of these videos. what: they are, as "test videos"."""
+    here = {item.id for item in index.items}
+    if missing := [identifier for identifier in ids if identifier not in here]:
+        raise UserError(
+            f"{len(missing)} of the {len(ids)} {what} are not in {cache.root}, the first is "
+            f"{missing[0]}: name the cache that was trained on",
+            "cache",
+        )

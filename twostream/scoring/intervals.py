@@ -15,10 +15,10 @@ References:
     Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010: the p-value of random swaps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from twostream.scoring.scores import Scores, ScoresError
 
 Measure = Literal["top1", "mean_class"]
 """The share of the videos that are right, or its mean over the classes that have videos."""
+
+MEASURES: Mapping[Measure, str] = {"top1": "top-1", "mean_class": "mean class"}
+"""All of them, with the words of a table for each."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -144,9 +147,8 @@ def compare(
 def _check(measure: str, resamples: int, *runs: Sequence[Scores]) -> None:
     if not all(runs):
         raise ScoresError("there are no scores of a run: give those of at least one seed")
-    if measure not in get_args(Measure):
-        known = " or ".join(get_args(Measure))
-        raise UserError(f"there is no measure {measure!r}: use {known}", "measure")
+    if measure not in MEASURES:
+        raise UserError(f"there is no measure {measure!r}: use {' or '.join(MEASURES)}", "measure")
     if resamples < 1:
         raise UserError(f"{resamples} resamples are too few: draw at least one", "resamples")
 

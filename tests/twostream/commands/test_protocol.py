@@ -27,7 +27,7 @@ def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
         f"--run {recipe}/p"
     )
     printed = succeed(words)
-    for word in ("4 of 4: fold 02, seed 0, moves", "top-1", "fused over", "p = "):
+    for word in ("4 of 4: fold 02, seed 0, moves", "top-1", "fused over", "], p "):
         assert word in printed
     figures = json.loads((recipe / "p" / "results.json").read_text())
     assert set(figures["outcomes"]) == {"no picture", "spatial", "moves", "fused"}
@@ -70,10 +70,14 @@ def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
     [
         ("--train shapes", "says no stream"),
         ("--train temporal=missing.toml", "cannot be read"),
+        ("--train temporal --train temporal", "two trainings are called temporal"),
+        ("--seeds nan", "--seeds"),
         ("--scheme lists", "--lists"),
         ("--seeds 0.5", "--seeds"),
         ("--folds 9", "cannot be divided into 9 folds"),
         ("--folds 2 --fold 7", "no fold 7"),
+        ("--folds 2 --weights 1,1,1", "do not fit 2 runs"),
+        ("--folds 2 --rule svm --weights 1,2", "svm has no shares"),
     ],
 )
 def test_wrong_words_get_one_sentence(work, tmp_path, words, told):

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,3 +114,11 @@ def test_the_three_splits_of_hmdb51_are_folds(tmp_path):
 def test_folds_that_would_lack_a_class_are_refused(groups, clips):
     with pytest.raises(VideoIndexError, match=f"{groups} groups.*into 5 folds"):
         make_folds(index(groups=groups, clips=clips), options("group-folds", folds=5))
+
+
+def test_a_class_of_the_list_without_videos_does_not_count():
+    here = index(groups=12, classes=("calm", "wild"))
+    shifted = [replace(item, label=item.label + 1) for item in here.items]
+    listed = VideoIndex(tuple(shifted), ("absent", "calm", "wild", "gone"))
+    one, other = (make_folds(each, options("group-folds", folds=3)) for each in (here, listed))
+    assert one == other

@@ -26,3 +26,9 @@ def test_a_scheme_of_files_needs_their_folder_and_no_other_has_a_use_for_it(sche
 def test_one_fold_is_none():
     with pytest.raises(UserError, match="folds"):
         ProtocolOptions(folds=1)
+
+
+@pytest.mark.parametrize("seed", [float("nan"), float("inf")])
+def test_a_seed_that_is_no_number_is_refused(seed):
+    with pytest.raises(UserError, match="whole numbers"):
+        ProtocolOptions(seeds=(seed,))

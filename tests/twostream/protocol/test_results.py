@@ -8,7 +8,7 @@ import pytest
 from made_protocols import make_protocol
 
 from flowcache.errors import UserError
-from twostream.protocol.results import Ensemble, outcomes
+from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
 from twostream.protocol.summary import gain_sentences, results_table, summarise
 from twostream.scoring.scores import Scores
 
@@ -132,3 +132,60 @@ def test_a_gain_is_called_one_where_its_interval_says_so(low, high, verdict):
     gains = [vars(gain) | {"value": (low + high) / 2, "low": low, "high": high}]
     (sentence,) = gain_sentences({"gains": gains})
     assert verdict in sentence
+
+
+def test_a_group_that_tests_here_is_left_out_of_what_tested_elsewhere(tmp_path, monkeypatch):
+    """A list of HMDB51 leaves videos unused, of whose film others test."""
+    protocol = make_protocol(tmp_path, folds=3, right={"spatial": 0.5, "temporal": 0.7})
+    of_here = Scores.load(tmp_path / "01" / "seed-0" / "spatial" / "scores.npz").groups[0]
+    for name in BOTH:
+        path = tmp_path / "02" / "seed-0" / name / "scores.npz"
+        scores = Scores.load(path)
+        replace(scores, groups=(of_here, *scores.groups[1:])).save(path)
+    seen = []
+
+    def rule_for(rule, names, weights, held_out):
+        seen.append(held_out[0])
+        return lambda streams: streams[1]
+
+    monkeypatch.setattr("twostream.protocol.results.rule_for", rule_for)
+    outcomes(protocol, [replace(FITTED[0], fit_on="folds")])
+    assert of_here not in seen[0].groups
+    assert len(seen[0]) == 7
+    assert len(seen[2]) == 8
+
+
+@pytest.mark.parametrize("ensembles", [PLAIN, [replace(FITTED[0], fit_on="folds")]])
+def test_folds_of_other_classes_are_refused_and_not_taken_together(tmp_path, ensembles):
+    protocol = make_protocol(tmp_path, folds=2, right={"spatial": 0.5, "temporal": 0.7})
+    for name in BOTH:
+        for file in ("scores.npz", "validation_scores.npz"):
+            path = tmp_path / "02" / "seed-0" / name / file
+            scores = Scores.load(path)
+            logits = np.pad(scores.logits, ((0, 0), (0, 1)))
+            replace(scores, classes=("c0", "c1", "new"), logits=logits).save(path)
+    with pytest.raises(UserError, match=r"folds have different classes.*new"):
+        summarise(protocol, outcomes(protocol, ensembles))
+
+
+def test_a_video_that_the_cache_has_lost_is_named(toy, tmp_path):
+    protocol = make_protocol(tmp_path, right={"spatial": 0.5})
+    with pytest.raises(UserError, match="c0/other"):
+        no_picture(protocol, toy)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "told"),
+    [
+        (Ensemble("fused", ("spatial", "sound")), "fuses sound, which is not trained"),
+        (Ensemble("fused", ("spatial",)), "do not fit 1 runs"),
+        (Ensemble("fused", BOTH, "mean"), "'mean'"),
+        (Ensemble("no picture", BOTH), "two results are called no picture"),
+        (Ensemble("spatial", BOTH), "two results are called spatial"),
+    ],
+)
+def test_ensembles_that_cannot_be_are_refused_before_anything_is_trained(tmp_path, ensemble, told):
+    protocol = make_protocol(tmp_path, right={"spatial": 0.5, "temporal": 0.7})
+    refuse_unfit(protocol, PLAIN)
+    with pytest.raises(UserError, match=told):
+        refuse_unfit(protocol, [ensemble])

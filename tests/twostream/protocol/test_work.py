@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_a_fold_that_there_is_not_is_refused(toy, runs, tmp_path):
         work(protocol, toy, folds=["9"])
 
 
-@pytest.mark.parametrize("name", ["fused", "", "a/b"])
+@pytest.mark.parametrize("name", ["fused", "no picture", "", "a/b", ".", ".."])
 def test_a_name_that_is_no_folders_is_refused(toy, runs, tmp_path, name):
     with pytest.raises(UserError, match="name of its own"):
         plan.begin(toy, tmp_path, FOLDS, {name: runs["temporal"]})
@@ -155,3 +156,20 @@ def test_a_record_that_is_none_is_refused(tmp_path, content):
 def test_without_a_record_there_is_nothing_to_go_on_with(tmp_path):
     with pytest.raises(UserError, match="holds no protocol"):
         plan.recorded(tmp_path)
+
+
+def test_a_killed_run_goes_on_from_wherever_the_folder_is_named(toy, runs, tmp_path, monkeypatch):
+    only = {"temporal": runs["temporal"]}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KilledError):
+        work(plan.begin(toy, Path("p"), FOLDS, only), toy, listener=killed_after(2))
+    assert work(plan.begin(toy, tmp_path / "p", FOLDS, only), toy) == []
+
+
+def test_a_name_that_is_two_lines_is_refused_before_anything_is_trained(
+    make_toy, add, runs, tmp_path
+):
+    cache = make_toy(tmp_path / "cache")
+    add(cache, "calm/v_calm\nx_g09_c01", count=5, size=(20, 20))
+    with pytest.raises(UserError, match="cannot stand in a list: rename it"):
+        plan.begin(cache, tmp_path / "p", FOLDS, runs)
