@@ -202,7 +202,7 @@ def _section(
 def _row(name: str, row: Mapping[str, Any]) -> list[str]:
     seeds = ", ".join(f"{100 * share:.1f}" for share in row["top1_of_seeds"])
     accuracies = [str(Interval(**row[measure])) for measure in MEASURES]
-    nll, ece = row["nll"], row["ece"]
+    nll, ece = row["negative_log_likelihood"], row["calibration_error"]
     sureness = ["", ""] if nll is None else [f"{nll:.2f}", f"{100 * ece:.1f}"]
     return [name, *accuracies, seeds, *sureness]
 

@@ -132,6 +132,8 @@ def protocol(
         again = f"twostream protocol --cache {cache} --run {run}"
         errors.print(f"stopped: `{again}` goes on from there", soft_wrap=True)
         ctx.exit(130)
+    if left and as_json:
+        print_json({"left": [str(training) for training in left]})
     if left:
         notes.print(
             f"{len(left)} of {len(list(planned.trainings()))} runs are not done, the first is "

@@ -32,7 +32,8 @@ def make_folds(
     """The folds of a scheme.
 
     The same videos and options give the same folds, whatever the seeds are, so results of several
-    experiments can be compared. say: is told which listed videos are left out.
+    experiments can be compared. say: is told which listed videos are left out, and of classes that test
+    and do not train.
 
     Raises VideoIndexError where there are too few groups, and for lists that do not fit the videos or
     divide a group.
@@ -55,6 +56,11 @@ def make_folds(
         if not train or not test:
             raise VideoIndexError(f"fold {number} leaves no video to train on, or none to test on")
         check_leakage(train, test)
+        if unknown := {item.label for item in test} - {item.label for item in train}:
+            say(
+                f"fold {number} tests {index.classes[min(unknown)]}, of which no video trains there, so "
+                "it cannot be recognised: give that class videos of more groups, or ask for fewer folds"
+            )
         folds.append(Fold(f"{number:0{digits}}", _ids(train), _ids(test)))
     return folds
 

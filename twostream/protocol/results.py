@@ -70,7 +70,7 @@ def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
     """UserError for ensembles that cannot be; so it is told before anything is trained.
 
     Such are of runs that the protocol has not, have weights that do not fit the runs or the rule, a rule
-    that there is not, or the name of another result.
+    that there is not, or the name of another result, or are fitted on other folds where there are none.
     """
     names = [NO_PICTURE, *protocol.runs]
     for one in ensembles:
@@ -84,6 +84,12 @@ def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
                 "ensembles",
             )
         shares_for(one.rule, one.runs, one.weights)
+        if one.fit_on == "folds" and len(protocol.folds) < 2:
+            raise UserError(
+                f"{one.name} is to be fitted on the other folds, and there is one alone: fit it on "
+                "validation videos",
+                "fit_on",
+            )
 
 
 def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:

@@ -100,15 +100,19 @@ def _better(fusion: Outcome, by_name: dict[str, Outcome]) -> Outcome:
 
 def _measures(one: Outcome) -> dict[str, Any]:
     pooled = one.pooled
-    shares: list[dict[str, tuple[int, float]]] = [per_class(scores) for scores in pooled]
+    classes = [per_class(scores) for scores in pooled]
+    many = len(pooled[0].classes) > 5
     return {
         **{measure: asdict(interval(pooled, measure)) for measure in MEASURES},
-        "top5": float(np.mean([scores.top(5) for scores in pooled])),
-        "nll": None if one.ranked else _mean(negative_log_likelihood, pooled),
-        "ece": None if one.ranked else _mean(expected_calibration_error, pooled),
+        **({"top5": float(np.mean([scores.top(5) for scores in pooled]))} if many else {}),
+        "negative_log_likelihood": _mean(negative_log_likelihood, one),
+        "calibration_error": _mean(expected_calibration_error, one),
         "top1_of_folds": np.mean([[s.top(1) for s in row] for row in one.folds], 0).tolist(),
         "top1_of_seeds": [scores.top(1) for scores in pooled],
-        "per_class": {k: float(np.mean([each[k][1] for each in shares])) for k in shares[0]},
+        "classes": {
+            name: {"videos": videos, "top1": float(np.mean([each[name][1] for each in classes]))}
+            for name, (videos, _) in classes[0].items()
+        },
     }
 
 
@@ -117,8 +121,9 @@ def _gain(one: Outcome, other: Outcome, measure: Measure) -> dict[str, float]:
     return asdict(comparison.gain) | {"p": comparison.p}
 
 
-def _mean(measure: Callable[[Scores], float], pooled: Sequence[Scores]) -> float:
-    return float(np.mean([measure(scores) for scores in pooled]))
+def _mean(measure: Callable[[Scores], float], one: Outcome) -> float | None:
+    """Of probabilities, over the seeds; None where there are only ranks."""
+    return None if one.ranked else float(np.mean([measure(scores) for scores in one.pooled]))
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -32,8 +32,8 @@ def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
     figures = json.loads((recipe / "p" / "results.json").read_text())
     assert set(figures["outcomes"]) == {"no picture", "spatial", "moves", "fused"}
     assert figures["videos"] == 8
-    assert figures["outcomes"]["no picture"]["nll"] is None
-    assert figures["outcomes"]["fused"]["nll"] > 0
+    assert figures["outcomes"]["no picture"]["calibration_error"] is None
+    assert figures["outcomes"]["fused"]["negative_log_likelihood"] > 0
 
     again = succeed(f"--quiet protocol --run {recipe}/p --json")
     assert json.loads(again) == figures
@@ -44,6 +44,8 @@ def test_a_fold_alone_leaves_the_others_and_says_so(work, recipe):
     words = f"protocol --folds 2 --train moves={recipe}/moves.toml --run {recipe}/p --fold 02"
     assert "1 of 2 runs are not done, the first is fold 01, seed 0, moves" in succeed(words)
     assert not (recipe / "p" / "results.json").exists()
+    told = succeed(f"--quiet protocol --run {recipe}/p --fold 02 --json")
+    assert json.loads(told) == {"left": ["fold 01, seed 0, moves"]}
 
 
 def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(work, recipe):

@@ -77,6 +77,16 @@ def test_seeds_do_not_move_folds(scheme, others):
     assert one == other
 
 
+def test_a_class_of_one_group_is_named_where_it_tests_and_does_not_train():
+    said = []
+    one = index(groups=9, classes=("calm", "wild", "rare"))
+    rare = {item.id for item in one.items if item.label == 2 and item.group != "g02"}
+    items = tuple(item for item in one.items if item.id not in rare)
+    make_folds(VideoIndex(items, one.classes), options("leave-one-group-out"), said.append)
+    (sentence,) = said
+    assert "tests rare, of which no video trains" in sentence
+
+
 def test_lists_are_folds_and_the_rest_trains_where_no_list_says_what(lists):
     first, second = make_folds(index(), options("lists", lists=lists))
     assert first.test == ("calm/v_g00_c0", "wild/v_g01_c0")
