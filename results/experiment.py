@@ -5,6 +5,7 @@ import csv
 import re
 import shlex
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -33,6 +34,8 @@ from twostream.scoring.intervals import MEASURES, Interval
 Protocols = Callable[[Path, FlowCache, Path], Mapping[str, Any]]
 
 ROOT = Path(__file__).parents[1]
+
+_WIDTH = 118  # of a line of the page
 
 _STREAMS = ("spatial", "temporal")
 EVERY_RULE = (
@@ -179,37 +182,35 @@ def _section(
     told = "{videos} test videos of {groups} groups, {folds} folds".format(**found[0])
     seeds = ", ".join(str(seed) for seed in protocols[0].seeds)
     rows = {name: row for one in found for name, row in one["outcomes"].items()}
-    parts = [
-        f"## {experiment.heading}",
-        experiment.about,
-        f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
-        table(
-            ["", *MEASURES.values(), "each seed", "NLL", "ECE"],
-            [_row(name, row) for name, row in rows.items()],
-        ),
-    ]
-    gains = [_gain(gain) for one in found for gain in one["gains"] if gain["measure"] == "top1"]
+    gains = {g["of"]: g for one in found for g in one["gains"] if g["measure"] == "top1"}
+    header = ["", *MEASURES.values(), "each seed", "NLL", "ECE"]
     if gains:
-        parts.append(table(["paired gain, top-1", "points", "p"], gains))
+        header.append("top-1 over the better stream")
     minutes = sum(_seconds(t.folder) for one in protocols for t in one.trainings()) / 60
-    parts.append(
-        f"`python results/{experiment.name}.py VIDEOS WORK`, {date.today()}, commit {_commit()}; "
-        f"{_machine()}, torch {torch.__version__}; {minutes:.0f} minutes of training."
+    return "\n\n".join(
+        [
+            f"## {experiment.heading}",
+            textwrap.fill(experiment.about, _WIDTH),
+            f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
+            table(header, [_row(name, row, gains) for name, row in rows.items()]),
+            textwrap.fill(
+                f"`python results/{experiment.name}.py VIDEOS WORK --seeds {seeds.replace(',', '')}`, "
+                f"{minutes:.0f} minutes of training; the table is of {date.today()}, commit "
+                f"{_commit()}; {_machine()}, torch {torch.__version__}.",
+                _WIDTH,
+            ),
+        ]
     )
-    return "\n\n".join(parts)
 
 
-def _row(name: str, row: Mapping[str, Any]) -> list[str]:
+def _row(name: str, row: Mapping[str, Any], gains: Mapping[str, Any]) -> list[str]:
+    """The cells of a line; the last is empty for what is no fusion."""
     seeds = ", ".join(f"{100 * share:.1f}" for share in row["top1_of_seeds"])
     accuracies = [str(Interval(**row[measure])) for measure in MEASURES]
     nll, ece = row["negative_log_likelihood"], row["calibration_error"]
     sureness = ["", ""] if nll is None else [f"{nll:.2f}", f"{100 * ece:.1f}"]
-    return [name, *accuracies, seeds, *sureness]
-
-
-def _gain(gain: Mapping[str, Any]) -> list[str]:
-    found = comparison_of(gain)
-    return [f"{gain['of']} over {gain['over']}", f"{found.gain:+}", found.shown_p]
+    gain = [str(comparison_of(gains[name])) if name in gains else ""] if gains else []
+    return [name, *accuracies, seeds, *sureness, *gain]
 
 
 def write_section(page: Path, name: str, section: str) -> None:

@@ -66,6 +66,12 @@ def needs_held_out(name: str, weights: Weights = ()) -> bool:
     return "held_out" in asked or ("weights" in asked and weights == "fit")
 
 
+def gives_probabilities(name: str) -> bool:
+    """Whether the softmax of what a rule gives can be read as probabilities."""
+    module = plugins.module(sys.modules[__name__], name)
+    return bool(getattr(module, "GIVES_PROBABILITIES", True))
+
+
 def create_rule(
     name: str, weights: Mapping[str, float] | None, held_out: Sequence["Scores"] = ()
 ) -> Fusion:

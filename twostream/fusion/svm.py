@@ -14,6 +14,9 @@ from twostream.fusion._learnt import fit, require_every_class
 from twostream.fusion._pooling import Floats, fused, in_order
 from twostream.scoring.scores import Scores
 
+GIVES_PROBABILITIES = False
+"""The softmax of what it gives is no probability, so it has no likelihood and no calibration."""
+
 
 @dataclass(frozen=True)
 class SupportVectorMachine:

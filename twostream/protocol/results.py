@@ -9,7 +9,7 @@ import numpy as np
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.fusion import Weights, needs_held_out, rule_for, shares_for
+from twostream.fusion import Weights, gives_probabilities, needs_held_out, rule_for, shares_for
 from twostream.protocol.plan import NO_PICTURE, Protocol
 from twostream.runs.split_of_run import index_of
 from twostream.scoring.baseline import size_baseline
@@ -116,7 +116,8 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
 
     def fused(ensemble: Ensemble) -> Outcome:
         scores = each_fold(lambda fold, seed: _fuse(protocol, fold, seed, ensemble))
-        return Outcome(ensemble.name, scores, ensemble.runs)
+        ranked = not gives_probabilities(ensemble.rule)
+        return Outcome(ensemble.name, scores, ensemble.runs, ranked)
 
     return [*map(run, protocol.runs), *map(fused, ensembles)]
 

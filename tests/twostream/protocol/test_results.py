@@ -106,6 +106,15 @@ def test_a_rule_that_has_nothing_to_be_fitted_on_says_so_and_where(tmp_path):
         outcomes(protocol, FITTED)
 
 
+def test_a_rule_that_gives_no_probabilities_has_no_likelihood(tmp_path):
+    protocol = make_protocol(tmp_path, videos=12, right={"spatial": 0.5, "temporal": 0.75})
+    ways = [Ensemble(rule, BOTH, rule) for rule in ("svm", "stacking")]
+    figures = summarise(protocol, outcomes(protocol, ways))["outcomes"]
+    for name in ("negative_log_likelihood", "calibration_error"):
+        assert figures["svm"][name] is None
+        assert figures["stacking"][name] >= 0
+
+
 def test_the_summary_says_what_each_came_to(tmp_path):
     protocol = make_protocol(
         tmp_path, folds=4, seeds=(0, 1), videos=10, right={"spatial": 0.5, "temporal": 0.8}
