@@ -21,11 +21,12 @@ from flowcache.atomic import atomic_path
 from flowcache.cache.store import FlowCache
 from twostream import models
 from twostream.commands.train import train
+from twostream.demo._demo_set import DemoSet
 from twostream.protocol import plan
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import Protocol
-from twostream.protocol.results import Ensemble, no_picture, outcomes
-from twostream.protocol.summary import comparison_of, summarise
+from twostream.protocol.results import Ensemble
+from twostream.protocol.summary import comparison_of, figures
 from twostream.protocol.work import work
 from twostream.runs import files
 from twostream.runs.training_options import TrainOptions
@@ -109,6 +110,15 @@ def groups_in_turn(*parts: range) -> Protocols:
     return protocol
 
 
+def groups_in_file(scheme: str, **options: Any) -> Protocols:
+    """Folds by a scheme with its options, of the groups in `groups.csv` beside the videos' folder."""
+
+    def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
+        return {"scheme": scheme, "groups": videos.parent / "groups.csv", **options}
+
+    return protocol
+
+
 def options_in(words: str, stream: str) -> dict[str, Any]:
     """The options of `twostream train` as a shell has them, by their names."""
     context = train.make_context("train", ["--stream", stream, *shlex.split(words)])
@@ -119,6 +129,29 @@ def options_in(words: str, stream: str) -> dict[str, Any]:
     }
     model = told.get("model", TrainOptions.model)
     return told | {"options": plugins.parse_options(models, model, told.get("options", ()))}
+
+
+def of_demo_set(
+    name: str, chosen: DemoSet, size: int, tests: range, *, heading: str, about: str
+) -> Experiment:
+    """Both streams on one of the demo's sets, with the options of the demo.
+
+    size: of the stored frames. tests: the numbers of the groups that test.
+    """
+    return Experiment(
+        name=name,
+        heading=heading,
+        about=about,
+        parts=[
+            Part(
+                extraction={"size": size},
+                runs={stream: options_in(chosen.train, stream) for stream in _STREAMS},
+                ensembles=EVERY_RULE,
+            )
+        ],
+        protocol=groups_in_turn(tests),
+        render=chosen.render,
+    )
 
 
 def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
@@ -141,8 +174,7 @@ def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
             print(f"{len(left)} runs are not done, the first is {left[0]}")
             return
         protocols.append(protocol)
-        every = [no_picture(protocol, cache), *outcomes(protocol, part.ensembles)]
-        found.append(summarise(protocol, every))
+        found.append(figures(protocol, cache, part.ensembles))
     section = _section(experiment, protocols, found)
     print(section)
     if given.into:
@@ -177,7 +209,7 @@ def _section(
 ) -> str:
     """The heading, what it is about, the tables, and from where and when they are.
 
-    found: of each protocol, what `protocol.summary` makes of it.
+    found: the figures of each protocol, see `protocol.summary`.
     """
     told = "{videos} test videos of {groups} groups, {folds} folds".format(**found[0])
     seeds = ", ".join(str(seed) for seed in protocols[0].seeds)

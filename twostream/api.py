@@ -25,8 +25,8 @@ from twostream.option_fields import declared, from_flat
 from twostream.prediction.predict import Predictor
 from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import begin, train_options
-from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
-from twostream.protocol.summary import summarise
+from twostream.protocol.results import Ensemble, refuse_unfit
+from twostream.protocol.summary import figures
 from twostream.protocol.work import work
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
@@ -246,7 +246,7 @@ def run_protocol(
     refuse_unfit(protocol, ensembles)
     if left := work(protocol, opened, listener=listener):
         raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
-    return summarise(protocol, [no_picture(protocol, opened), *outcomes(protocol, ensembles)])
+    return figures(protocol, opened, ensembles)
 
 
 def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None:

@@ -68,9 +68,8 @@ def predict(
 
     predictor = Predictor(run)
     if len(run) > 1:
-        predictor.rule(
-            rule, weights
-        )  # so that what cannot be fused is refused before the first video
+        # So that what cannot be fused is refused before the first video.
+        predictor.rule(rule, weights)
     print_lines(predictor.notes, errors)
     predictions, failures = [], []
     with Bar(notes, "predict", "videos") as bar:

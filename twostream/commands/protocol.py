@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     help="Folder of all the runs; one that holds a protocol needs no other option.",
 )
 @click.option(
-    "--fold", "folds_now", multiple=True, metavar="NAME", help="Work on this fold alone, as 03."
+    "--fold", "only", multiple=True, metavar="NAME", help="Work on this fold alone, as 03."
 )
 @RULE
 @WEIGHTS
@@ -75,7 +75,7 @@ def protocol(
     trainings: Sequence[str],
     cache: Path,
     run: Path,
-    folds_now: Sequence[str],
+    only: Sequence[str],
     rule: str,
     weights: Sequence[float],
     fit_on: "FitOn",
@@ -90,8 +90,8 @@ def protocol(
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
     from twostream.protocol import plan
-    from twostream.protocol.results import Ensemble, no_picture, outcomes, refuse_unfit
-    from twostream.protocol.summary import gain_sentences, results_table, summarise
+    from twostream.protocol.results import Ensemble, refuse_unfit
+    from twostream.protocol.summary import figures, gain_sentences, results_table
     from twostream.protocol.work import work
     from twostream.runs.run_json import write_json
     from twostream.stages import Listener
@@ -125,24 +125,21 @@ def protocol(
                 on_clips=bar.progressed,
                 progress_bar=notes.is_terminal and not notes.quiet,
             )
-            left = work(
-                planned, opened, folds=folds_now, listener=listener, on_training=on_training
-            )
+            left = work(planned, opened, only=only, listener=listener, on_training=on_training)
     except KeyboardInterrupt:
         again = f"twostream protocol --cache {cache} --run {run}"
         errors.print(f"stopped: `{again}` goes on from there", soft_wrap=True)
         ctx.exit(130)
-    if left and as_json:
-        print_json({"left": [str(training) for training in left]})
     if left:
+        if as_json:
+            print_json({"left": [str(training) for training in left]})
         notes.print(
             f"{len(left)} of {len(list(planned.trainings()))} runs are not done, the first is "
             f"{left[0]}: give the command again when they are, or where they are to be trained",
             soft_wrap=True,
         )
         return
-    every = [no_picture(planned, opened), *outcomes(planned, ensembles)]
-    summary = summarise(planned, every)
+    summary = figures(planned, opened, ensembles)
     write_json(run / "results.json", summary)
     if as_json:
         print_json(summary)

@@ -32,8 +32,7 @@ def make_folds(
     """The folds of a scheme.
 
     The same videos and options give the same folds, whatever the seeds are, so results of several
-    experiments can be compared. say: is told which listed videos are left out, and of classes that test
-    and do not train.
+    experiments can be compared. say: is told of classes that test in a fold and do not train there.
 
     Raises VideoIndexError where there are too few groups, and for lists that do not fit the videos or
     divide a group.
@@ -45,10 +44,10 @@ def make_folds(
         case "leave-one-group-out":
             parts = [(_rest(index, bundle), bundle) for bundle in bundles(index.items)]
         case "lists":
-            parts = _of_lists(index, Path(str(options.lists)), say)
+            parts = _of_lists(index, Path(str(options.lists)))
         case "hmdb51":
             folder = Path(str(options.hmdb51))
-            listed = [read_hmdb51(folder, n, index, False, say) for n in _HMDB51_SPLITS]
+            listed = [read_hmdb51(folder, n, index) for n in _HMDB51_SPLITS]
             parts = [(index.select(train), index.select(test)) for train, test in listed]
     digits = max(2, len(str(len(parts))))
     folds = []
@@ -87,15 +86,15 @@ def _group_folds(index: VideoIndex, count: int) -> list[Parts]:
     ]
 
 
-def _of_lists(index: VideoIndex, folder: Path, say: Callable[[str], None]) -> list[Parts]:
+def _of_lists(index: VideoIndex, folder: Path) -> list[Parts]:
     tests = sorted(folder.glob("testlist*.txt"))
     if not tests:
         raise VideoIndexError(f"{folder} holds no file testlist01.txt or the like", "lists")
     parts: list[Parts] = []
     for path in tests:
-        test = index.select(read_list(path, index, False, say))
+        test = index.select(read_list(path, index))
         beside = path.with_name(path.name.replace("test", "train", 1))
-        train = index.select(read_list(beside, index, False, say)) if beside.exists() else ()
+        train = index.select(read_list(beside, index)) if beside.exists() else ()
         parts.append((train or _rest(index, test), test))
     return parts
 

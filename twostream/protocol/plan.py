@@ -103,7 +103,8 @@ def begin(
     """Make the folds and record them in the folder; or read them, where it holds this protocol already.
 
     The folds belong to the protocol: videos that come into the cache later have no part in it. Seeds may
-    be added or left out later. say: is told what is left out, and of near-duplicates across a fold.
+    be added or left out later. say: is told of classes that a fold tests and does not train, and of
+    near-duplicates across a fold.
 
     UserError where the folder holds another protocol, and VideoIndexError where there are no such folds.
     """

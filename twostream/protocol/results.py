@@ -1,8 +1,8 @@
 """The test scores of all folds and seeds of a protocol, fused and taken together."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,9 +22,13 @@ FitOn = Literal["validation", "folds"]
 
 The latter are many more, though none of a group that tests here is among them. Their scores are out of
 fold: a network that had not seen them gave them. But those networks have learnt from videos that test
-here, so what is fitted is not wholly blind to these: it is fit for a few parameters, as shares and
-temperatures.
+here, so what is fitted is not wholly independent of these: use it for rules with few parameters, as
+shares and temperatures.
 """
+
+
+Read = Callable[[str, int, tuple[str, ...], bool], list[Scores]]
+"""Fold, seed, names of runs, and whether the validation videos are wanted → the runs' scores, joined."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Outcome:
     parts: tuple[str, ...] = ()
     ranked: bool = False
 
-    @property
+    @functools.cached_property
     def pooled(self) -> list[Scores]:
         """For each seed the test videos of all folds, each called by its fold and its id.
 
@@ -107,15 +111,17 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
             tuple(score(fold.name, seed) for fold in protocol.folds) for seed in protocol.seeds
         )
 
-    def run(name: str) -> Outcome:
-        def score(fold: str, seed: int) -> Scores:
-            (scores,) = scores_of([protocol.training(fold, seed, name).folder])
-            return scores
+    @functools.cache
+    def read(fold: str, seed: int, names: tuple[str, ...], held_out: bool) -> list[Scores]:
+        folders = [protocol.training(fold, seed, name).folder for name in names]
+        return held_out_scores_of(folders) if held_out else scores_of(folders)
 
-        return Outcome(name, each_fold(score))
+    def run(name: str) -> Outcome:
+        return Outcome(name, each_fold(lambda fold, seed: read(fold, seed, (name,), False)[0]))
 
     def fused(ensemble: Ensemble) -> Outcome:
-        scores = each_fold(lambda fold, seed: _fuse(protocol, fold, seed, ensemble))
+        folds = [fold.name for fold in protocol.folds]
+        scores = each_fold(lambda fold, seed: _fuse(read, folds, fold, seed, ensemble))
         ranked = not gives_probabilities(ensemble.rule)
         return Outcome(ensemble.name, scores, ensemble.runs, ranked)
 
@@ -131,20 +137,18 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     return Outcome(NO_PICTURE, (folds,) * len(protocol.seeds), ranked=True)
 
 
-def _fuse(protocol: Protocol, fold: str, seed: int, ensemble: Ensemble) -> Scores:
-    def folders(fold: str) -> list[Path]:
-        return [protocol.training(fold, seed, name).folder for name in ensemble.runs]
-
+def _fuse(read: Read, folds: Sequence[str], fold: str, seed: int, ensemble: Ensemble) -> Scores:
+    names = tuple(ensemble.runs)
     try:
-        test = scores_of(folders(fold))
+        test = read(fold, seed, names, False)
         held_out: Sequence[Scores] = ()
         if needs_held_out(ensemble.rule, ensemble.weights):
             if ensemble.fit_on == "folds":
-                others = [scores_of(folders(f.name)) for f in protocol.folds if f.name != fold]
+                others = [read(other, seed, names, False) for other in folds if other != fold]
                 held_out = [_others(each, test[0]) for each in zip(*others, strict=True)]
             else:
-                held_out = held_out_scores_of(folders(fold))
-        return rule_for(ensemble.rule, ensemble.runs, ensemble.weights, held_out)(test)
+                held_out = read(fold, seed, names, True)
+        return rule_for(ensemble.rule, names, ensemble.weights, held_out)(test)
     except UserError as error:
         raise UserError(f"fold {fold}, seed {seed}: {error}", error.parameter) from error
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from flowcache.cache.store import FlowCache
 from twostream.protocol.plan import Protocol
-from twostream.protocol.results import Outcome
+from twostream.protocol.results import Ensemble, Outcome, no_picture, outcomes
 from twostream.scoring.intervals import (
     MEASURES,
     Comparison,
@@ -25,22 +26,30 @@ from twostream.scoring.metrics import (
 from twostream.scoring.scores import Scores
 
 
-def summarise(protocol: Protocol, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def figures(protocol: Protocol, cache: FlowCache, ensembles: Sequence[Ensemble]) -> dict[str, Any]:
+    """What `results.json` holds: `summarise` of no picture, all runs and all ensembles.
+
+    Raises as `protocol.results.outcomes` and `no_picture`.
+    """
+    return summarise(protocol, [no_picture(protocol, cache), *outcomes(protocol, ensembles)])
+
+
+def summarise(protocol: Protocol, found: Sequence[Outcome]) -> dict[str, Any]:
     """Plain values, as JSON holds them; shares from 0 to 1.
 
     Accuracies are of the test videos of all folds together, averaged over the seeds, with 95 % intervals
     by bootstrap over groups. A gain is that of an ensemble over the best of its runs, by top-1.
     """
-    first = outcomes[0].pooled[0]
-    by_name = {one.name: one for one in outcomes}
-    fusions = [(one, _better(one, by_name)) for one in outcomes if one.parts]
+    first = found[0].pooled[0]
+    by_name = {one.name: one for one in found}
+    fusions = [(one, _better(one, by_name)) for one in found if one.parts]
     return {
         "scheme": protocol.options.scheme,
         "folds": len(protocol.folds),
-        "seeds": len(outcomes[0].folds),
+        "seeds": len(found[0].folds),
         "videos": len(first),
         "groups": len(set(first.groups)),
-        "outcomes": {one.name: _measures(one) for one in outcomes},
+        "outcomes": {one.name: _measures(one) for one in found},
         "gains": [
             {"of": one.name, "over": better.name, "measure": measure} | _gain(one, better, measure)
             for one, better in fusions

@@ -24,25 +24,25 @@ def work(
     protocol: Protocol,
     cache: FlowCache,
     *,
-    folds: Sequence[str] = (),
+    only: Sequence[str] = (),
     listener: Listener = SILENT,
     on_training: Callable[[Training, int, int], None] = lambda *_: None,
 ) -> list[Training]:
     """Train and score what is not done yet, and go on with what was killed.
 
-    folds: the names of those to work on; by default all. on_training: is given each run that begins, its
-    number from 1, and how many there are. A run that another process is working on is left to it.
+    only: the names of the folds to work on; by default all. on_training: is given each run that begins,
+    its number from 1, and how many there are. A run that another process is working on is left to it.
 
     Returns the runs that are not done in the end. UserError, naming the run, where one cannot be trained.
     """
     known = [fold.name for fold in protocol.folds]
-    if unknown := [name for name in folds if name not in known]:
+    if unknown := [name for name in only if name not in known]:
         raise UserError(
-            f"there is no fold {unknown[0]}: choose from {known[0]} to {known[-1]}", "folds_now"
+            f"there is no fold {unknown[0]}: choose from {known[0]} to {known[-1]}", "only"
         )
     every = list(protocol.trainings())
     for number, training in enumerate(every, 1):
-        if folds and training.fold not in folds:
+        if only and training.fold not in only:
             continue
         training.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(training.folder / ".lock")

@@ -76,7 +76,7 @@ def test_a_protocol_that_is_killed_goes_on_to_the_same_results(
 def test_folds_may_be_trained_apart_and_put_together(toy, runs, undisturbed, tmp_path):
     for fold in ("02", "01"):
         protocol = plan.begin(toy, tmp_path / fold, FOLDS, runs)
-        left = work(protocol, toy, folds=[fold])
+        left = work(protocol, toy, only=[fold])
         assert {training.fold for training in left} == {"01", "02"} - {fold}
     shutil.copytree(tmp_path / "02" / "02", tmp_path / "01" / "02", dirs_exist_ok=True)
     assert_same(results(plan.recorded(tmp_path / "01")), undisturbed)
@@ -137,7 +137,7 @@ def test_a_folder_with_another_run_in_it_is_refused(toy, runs, tmp_path):
 def test_a_fold_that_there_is_not_is_refused(toy, runs, tmp_path):
     protocol = plan.begin(toy, tmp_path, FOLDS, runs)
     with pytest.raises(UserError, match="no fold 9: choose from 01 to 02"):
-        work(protocol, toy, folds=["9"])
+        work(protocol, toy, only=["9"])
 
 
 @pytest.mark.parametrize("name", ["fused", "no picture", "", "a/b", ".", ".."])
