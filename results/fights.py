@@ -1,18 +1,6 @@
 """Surveillance clips, a fight or none: both streams and their fusion, five folds by source recording."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, main
-
-from flowcache.cache.store import FlowCache
-
-
-def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
-    """Five folds; `groups.csv` beside the videos names the recordings."""
-    return {"scheme": "group-folds", "folds": 5, "groups": videos.parent / "groups.csv"}
-
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, groups_in_file, main
 
 EXPERIMENT = Experiment(
     name="fights",
@@ -28,7 +16,7 @@ EXPERIMENT = Experiment(
             ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
-    protocol=protocol,
+    protocol=groups_in_file("group-folds", folds=5),
 )
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ EXPERIMENT = Experiment(
     "weights, by the commands of the README.",
     parts=[
         Part(
-            runs={"spatial": {"stream": "spatial"}, "temporal": {"stream": "temporal"}},
+            runs={"spatial": {}, "temporal": {}},
             ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],

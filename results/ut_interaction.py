@@ -1,18 +1,6 @@
 """UT-Interaction: both streams and their fusion, leaving one sequence out, ten times."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, main
-
-from flowcache.cache.store import FlowCache
-
-
-def protocol(videos: Path, cache: FlowCache, lists: Path) -> Mapping[str, Any]:
-    """Ten folds; `groups.csv` beside the videos names the sequences."""
-    return {"scheme": "leave-one-group-out", "groups": videos.parent / "groups.csv"}
-
+from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, groups_in_file, main
 
 EXPERIMENT = Experiment(
     name="ut_interaction",
@@ -23,9 +11,8 @@ EXPERIMENT = Experiment(
         Part(
             extraction={"size": "256x256"},
             runs={
-                "spatial": {"stream": "spatial", "validation_share": 0.12},
+                "spatial": {"validation_share": 0.12},
                 "temporal": {
-                    "stream": "temporal",
                     "validation_share": 0.12,
                     "steps": 400,
                     "stride": 3,
@@ -35,7 +22,7 @@ EXPERIMENT = Experiment(
             ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
     ],
-    protocol=protocol,
+    protocol=groups_in_file("leave-one-group-out"),
 )
 
 if __name__ == "__main__":
