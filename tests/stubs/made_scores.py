@@ -1,8 +1,22 @@
 """Scores of videos that were never seen."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from twostream.scoring.scores import Scores
+
+
+def in_another_order(one, seed=1):
+    """The same videos, with all that is known of them, in an order that is drawn."""
+    order = np.random.default_rng(seed).permutation(len(one))
+    return replace(
+        one,
+        ids=tuple(one.ids[i] for i in order),
+        logits=one.logits[order],
+        labels=one.labels[order],
+        groups=tuple(one.groups[i] for i in order) if one.groups else (),
+    )
 
 
 def scores(name="spatial", n=8, k=3, seed=0):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_scores import told_streams
+from made_scores import in_another_order, told_streams
 
 from flowcache import plugins
 from flowcache.errors import UserError
@@ -23,23 +23,11 @@ STREAMS = told_streams(seed=1, n=30)
 HELD_OUT = told_streams(seed=2, n=40, part="held out")
 
 
-def turned(one, seed=3):
-    """The same videos in another order."""
-    order = np.random.default_rng(seed).permutation(len(one))
-    return replace(
-        one,
-        ids=tuple(one.ids[i] for i in order),
-        logits=one.logits[order],
-        labels=one.labels[order],
-        groups=tuple(one.groups[i] for i in order),
-    )
-
-
 @pytest.fixture
 def runs(tmp_path):
     """Folders of two runs, whose videos are in different orders."""
     for name, (one, two) in ((SCORES, STREAMS), (VALIDATION_SCORES, HELD_OUT)):
-        for scores in (one, turned(two)):
+        for scores in (one, in_another_order(two)):
             scores.save(tmp_path / scores.name / name)
     return [tmp_path / "spatial", tmp_path / "temporal"]
 

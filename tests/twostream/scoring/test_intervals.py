@@ -110,11 +110,9 @@ def test_without_groups_it_is_scipys_percentile_interval(right):
     np.testing.assert_allclose([ours.low, ours.high], law, atol=1.01 / 40)
 
 
-def test_with_groups_it_is_scipys_of_the_groups_sums():
-    one = drawn(7, n=90, groups=20)
-    names, of = np.unique(one.groups, return_inverse=True)
-    got, videos = np.bincount(of, one.right(), len(names)), np.bincount(of)
-    theirs = scipy.stats.bootstrap(
+def scipys_interval(got, videos):
+    """That of the ratio of two sums over groups, which are drawn together."""
+    return scipy.stats.bootstrap(
         (got, videos),
         lambda a, b, axis: a.sum(axis) / b.sum(axis),
         paired=True,
@@ -122,6 +120,13 @@ def test_with_groups_it_is_scipys_of_the_groups_sums():
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
+
+
+def test_with_groups_it_is_scipys_of_the_groups_sums():
+    one = drawn(7, n=90, groups=20)
+    names, of = np.unique(one.groups, return_inverse=True)
+    got, videos = np.bincount(of, one.right(), len(names)), np.bincount(of)
+    theirs = scipys_interval(got, videos)
     ours = interval([one], resamples=20_000)
     np.testing.assert_allclose([ours.low, ours.high], theirs, atol=0.01)
 
@@ -131,14 +136,7 @@ def test_the_difference_has_scipys_interval_of_paired_groups():
     other = replace(one, logits=other.logits)
     names, of = np.unique(one.groups, return_inverse=True)
     difference = one.right().astype(float) - other.right()
-    theirs = scipy.stats.bootstrap(
-        (np.bincount(of, difference, len(names)), np.bincount(of)),
-        lambda a, b, axis: a.sum(axis) / b.sum(axis),
-        paired=True,
-        n_resamples=20_000,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    theirs = scipys_interval(np.bincount(of, difference, len(names)), np.bincount(of))
     ours = compare([one], [other], resamples=20_000).gain
     np.testing.assert_allclose([ours.low, ours.high], theirs, atol=0.015)
 

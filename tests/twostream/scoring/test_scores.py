@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_scores import in_another_order
 from torchmetrics.functional import classification
 
 from twostream.scoring.align import align
@@ -22,16 +23,6 @@ def scores(name="spatial", n=12, k=6, seed=0, **changes):
         "trained_on": ("class/other a", "class/other b"),
     }
     return Scores(name=name, **values | changes)
-
-
-def shuffled(one, seed=1):
-    order = np.random.default_rng(seed).permutation(len(one))
-    return replace(
-        one,
-        ids=tuple(one.ids[i] for i in order),
-        logits=one.logits[order],
-        labels=one.labels[order],
-    )
 
 
 # Measures
@@ -245,7 +236,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 def test_joining_goes_by_id_whatever_the_order_of_the_rows(seed):
     one = scores("spatial")
     other = scores("temporal", seed=1, labels=one.labels)
-    first, second = align([one, shuffled(other, seed)])
+    first, second = align([one, in_another_order(other, seed)])
     assert first.ids == second.ids == one.ids
     np.testing.assert_array_equal(second.logits, other.logits)
     np.testing.assert_array_equal(second.labels, one.labels)
@@ -254,8 +245,8 @@ def test_joining_goes_by_id_whatever_the_order_of_the_rows(seed):
 
 def test_three_streams_are_joined_in_the_order_of_the_first():
     one = scores("a")
-    many = align([shuffled(one, 3), one, shuffled(replace(one, name="c"), 5)])
-    assert {s.ids for s in many} == {shuffled(one, 3).ids}
+    many = align([in_another_order(one, 3), one, in_another_order(replace(one, name="c"), 5)])
+    assert {s.ids for s in many} == {in_another_order(one, 3).ids}
     for s in many[1:]:
         np.testing.assert_array_equal(s.logits, many[0].logits)
 
@@ -305,7 +296,7 @@ def test_what_does_not_belong_together_is_refused_with_the_first_differences(cha
     one = scores("spatial")
     other = change(replace(one, name="temporal"))
     with pytest.raises(ScoresError, match="spatial and temporal") as caught:
-        align([one, shuffled(other) if mixed else other])
+        align([one, in_another_order(other) if mixed else other])
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
