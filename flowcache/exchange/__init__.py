@@ -1,0 +1,1 @@
+"""Flow in other programs' files: one format a file."""

@@ -1,0 +1,1 @@
+"""What in a clip speaks for a class: maps over frames and over flow."""

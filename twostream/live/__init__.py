@@ -1,0 +1,1 @@
+"""A camera, a stream or a file at its own pace, labelled as it comes."""

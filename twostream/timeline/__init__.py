@@ -1,0 +1,1 @@
+"""Long, untrimmed video: scores over time, segments, and a video that shows them."""
