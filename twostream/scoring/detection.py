@@ -2,10 +2,10 @@
 
 References:
     Caba Heilbron, Escorcia, Ghanem and Niebles, ActivityNet: A Large-Scale Video Benchmark for Human
-        Activity Understanding, CVPR 2015, and the evaluation that its challenge published: which predicted
-        segments count as found (`_found`).
-    Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 2010, section 4.2, with the change
-        of 2010 that every recall is taken: the interpolated average precision.
+        Activity Understanding, CVPR 2015, and the evaluation that its challenge published: which
+        predicted segments count as found (`_found`).
+    Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 2010, section 4.2, with the
+        change of 2010 that every recall is taken: the interpolated average precision.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,9 +93,7 @@ def slow_average_precision(predicted, true, overlap):
     taken, hits, curve = set(), 0, [(0.0, 0.0)]
     total = sum(len(own) for own in true.values())
     for rank, (_, video, segment) in enumerate(ranked, 1):
-        order = sorted(
-            range(len(true[video])), key=lambda i: -overlap_of(segment, true[video][i])
-        )
+        order = sorted(range(len(true[video])), key=lambda i: -overlap_of(segment, true[video][i]))
         for i in order:
             if overlap_of(segment, true[video][i]) < overlap:
                 break
@@ -103,7 +103,7 @@ def slow_average_precision(predicted, true, overlap):
                 break
         curve.append((hits / total, hits / rank))
     area = 0.0
-    for (before, _), (recall, _) in zip(curve, curve[1:], strict=False):
+    for (before, _), (recall, _) in pairwise(curve):
         area += (recall - before) * max(p for r, p in curve if r >= recall)
     return area
 
