@@ -4,7 +4,7 @@
 
 Of test videos, evenly spaced in the list, the middle clip is explained for its most probable class. Then
 the pixels that a map marks most are removed first (Petsiuk et al. 2018, "RISE", section 4.1, "deletion").
-The area is the mean probability of the class over the share that is removed: the lower, the better. Beside
+The area is the mean probability of the class over the removed share: the lower, the better. Beside
 the methods that suit a network stand maps that know nothing of it: three of random cells of a seventh of
 the side, and one that falls off from the centre. "Below random" is the share of the videos in which a
 map's area is below the mean of the random ones; the standard error is over videos.
