@@ -18,7 +18,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """This machine's."""
+    """The clock of this machine."""
 
     def now(self) -> float:
         """Seconds since some moment."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import av
 import cv2
+import numpy as np
 
 from flowcache.errors import UserError, printable
 from flowcache.video.decode import BrokenVideoError, Video
@@ -58,7 +59,8 @@ def open_source(source: str) -> Source:
         return NetworkStream(source)
     if not Path(source).is_file():
         raise UserError(
-            f"{printable(source)} is no file: name a camera by its number, a file or a URL", "source"
+            f"{printable(source)} is no file: name a camera by its number, a file or a URL",
+            "source",
         )
     return File(Path(source))
 
@@ -87,7 +89,7 @@ class File:
 
 
 class NetworkStream:
-    """What FFmpeg reads from a URL: RTSP of a surveillance camera, HTTP, RTMP, UDP …
+    """What FFmpeg reads from a URL, such as RTSP of a surveillance camera, HTTP, RTMP or UDP.
 
     Networks lose packets, so one that cannot be decoded is passed over and counted.
     """
@@ -167,7 +169,10 @@ class Camera:
                         f"{self.name} gives no more pictures after {pictures}: is it still connected?"
                     )
                 # Cameras of OpenCV's have no clock of their own that could be relied on.
-                yield av.VideoFrame.from_ndarray(bgr, format="bgr24"), time.perf_counter()
+                yield (
+                    av.VideoFrame.from_ndarray(np.asarray(bgr, np.uint8), format="bgr24"),
+                    time.perf_counter(),
+                )
                 pictures += 1
         finally:
             self._capture.release()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flowcache.show.colour import flow_to_color
 from flowcache.types import Float32, UInt8
+from twostream.scoring.detection import Segment
 
 _Colour = tuple[int, int, int]
 
@@ -34,26 +34,8 @@ _GOLDEN_ANGLE = 0.618034  # of a turn: hues that follow each other in it lie far
 _SMALLEST_SCALE = 0.5  # pixels that are fully saturated, at least: what is less is noise
 _SMOOTHING = 0.05
 _ROWS = 3
+_AHEAD = 0.45  # how far what is still to come fades into the background
 _SHORT_SIDE = 480  # smaller pictures are enlarged towards it, so that text can be read
-
-
-class Segment(Protocol):
-    """A part of a video that has one label."""
-
-    @property
-    def start(self) -> float:
-        """Seconds."""
-        ...
-
-    @property
-    def end(self) -> float:
-        """Seconds."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """A class."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +173,9 @@ class Drawing:
             if len(word) > 2:
                 draw.text((start + gap, (top + bottom) / 2), word, _TEXT, font, anchor="lm")
         cursor = place(moment.time)
+        ahead = image.crop((round(cursor), top, right + 1, bottom + 1))
+        ahead = Image.blend(ahead, Image.new("RGB", ahead.size, _BACKGROUND), _AHEAD)
+        image.paste(ahead, (round(cursor), top))
         thick = max(1, unit // 8)
         draw.rectangle((cursor - thick, top - gap, cursor + thick, bottom + gap), fill=_TEXT)
         low = bottom + gap + unit * 0.55
