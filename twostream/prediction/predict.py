@@ -1,7 +1,7 @@
 """New videos through every run and the fusion, by the recipes that the checkpoints were trained on."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
+from flowcache.types import Float32
 from flowcache.workers.devices import for_this_machine
 from twostream.data.clip_reader import ClipReader
 from twostream.data.index import Item
@@ -23,6 +24,10 @@ from twostream.scoring.scores import Scores
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+OnShare = Callable[[float], None]
+"""Is told how much of a video is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Predictor:
                     "same videos"
                 )
 
-        self._recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
+        self.classes = first.classes
+        self.recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:
@@ -68,7 +74,7 @@ class Predictor:
             f"trained on flow by {trained.name} ({trained.algorithm_version}), which is not to be had "
             f"here: {recipe.name} takes its place"
             for trained, recipe in zip(
-                (network.spec.recipe for network in self.networks), self._recipes, strict=True
+                (network.spec.recipe for network in self.networks), self.recipes, strict=True
             )
             if recipe != trained
         ]
@@ -96,10 +102,12 @@ class Predictor:
         crops: int = 1,
         average: Average = "logits",
         top: int = 5,
+        on_share: OnShare = lambda _: None,
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights, rule: see `rule`. clips, crops, average: see `Scores`.
+        weights, rule: see `rule`. clips, crops, average: see `Scores`. on_share: is told how much of the
+        video's flow is done, 0 to 1.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -107,40 +115,71 @@ class Predictor:
         video = Path(video)
         if not video.is_file():
             raise UserError(f"{video} is no file: name a video", "videos")
-        scores = []
+        networks = dict(zip(self.names, self.networks, strict=True))
+        logits: dict[str, Float32] = {}
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
-            caches: dict[str, tuple[FlowCache, Item]] = {}
-            for name, network, recipe in zip(self.names, self.networks, self._recipes, strict=True):
-                key = recipe.to_json()
-                if key not in caches:
-                    caches[key] = _extract(video, recipe, Path(folder) / str(len(caches)))
-                cache, item = caches[key]
-                reader = ClipReader(cache, network.spec.values, network.spec.clip)
-                logits = logits_of_video(
-                    network, reader, item, clips=clips, crops=crops, average=average
-                )
-                scores.append(
-                    Scores(
-                        name=name,
-                        ids=(str(video),),
-                        logits=logits,
-                        labels=np.array([item.label]),
-                        classes=network.spec.classes,
-                        trained_on=(),
-                        clips=clips,
-                        crops=crops,
-                        average=average,
+            for number, (recipe, names) in enumerate(self.groups):
+                share = share_of_pass(on_share, number, len(self.groups))
+                cache, item = _extract(video, recipe, Path(folder) / str(number), share)
+                for name in names:
+                    spec = networks[name].spec
+                    reader = ClipReader(cache, spec.values, spec.clip)
+                    logits[name] = logits_of_video(
+                        networks[name], reader, item, clips=clips, crops=crops, average=average
                     )
-                )
-        if fusion:
-            scores.append(fusion(scores))
+        scores = self.scores([str(video)], logits, fusion, clips, crops, average)
         return Prediction(str(video), {one.name: _best(one, top) for one in scores})
 
+    @property
+    def groups(self) -> list[tuple[Recipe, list[str]]]:
+        """The names of the runs that see the same frames and flow, together with the recipe of these."""
+        groups: dict[str, tuple[Recipe, list[str]]] = {}
+        for name, recipe in zip(self.names, self.recipes, strict=True):
+            groups.setdefault(recipe.to_json(), (recipe, []))[1].append(name)
+        return list(groups.values())
 
-def _extract(video: Path, recipe: Recipe, folder: Path) -> tuple[FlowCache, Item]:
+    def scores(
+        self,
+        ids: Sequence[str],
+        logits: Mapping[str, Float32],
+        fusion: Fusion | None,
+        clips: int,
+        crops: int,
+        average: Average,
+    ) -> list[Scores]:
+        """Of each run in its order, and of the fusion where there is one.
+
+        ids: of N videos, or of parts of a video. logits: (N, K), by the names of the runs.
+        """
+        scores = [
+            Scores(
+                name=name,
+                ids=tuple(ids),
+                logits=logits[name],
+                labels=np.full(len(ids), -1),
+                classes=self.classes,
+                trained_on=(),
+                clips=clips,
+                crops=crops,
+                average=average,
+            )
+            for name in self.names
+        ]
+        return [*scores, fusion(scores)] if fusion else scores
+
+
+def share_of_pass(on_share: OnShare, number: int, passes: int) -> OnShare:
+    """What is to be told of one of several passes over a video, so that all of them are one whole."""
+    return lambda share: on_share((number + share) / passes)
+
+
+def _extract(
+    video: Path, recipe: Recipe, folder: Path, on_share: OnShare
+) -> tuple[FlowCache, Item]:
     """A cache of one video, read by the same code as any other."""
     cache = FlowCache.create(folder, recipe)
-    info = extract_isolated(Job(video, video.name, cache.path("video")), recipe)
+    job = Job(video, video.name, cache.path("video"))
+    info = extract_isolated(job, recipe, lambda fields: on_share(fields[0] / max(1, fields[1])))
     item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
     return cache, item
 

@@ -68,6 +68,11 @@ class Rolling:
         for _ in range(oldest):
             self._frames.popleft()
 
+    @property
+    def newest_time(self) -> float:
+        """When the newest frame is, seconds."""
+        return self._frames[-1].time
+
     def holds(self, spec: ClipSpec, stream: Stream) -> bool:
         """Whether what is held is as long as a clip."""
         available = self._available(stream)
@@ -89,7 +94,7 @@ class Rolling:
     def seconds(self, spec: ClipSpec, stream: Stream) -> tuple[float, float]:
         """When the first frame of that clip is, and the newest one."""
         first = min(self._numbers(spec, stream).tolist())
-        return self._frames[first].time, self._frames[-1].time
+        return self._frames[first].time, self.newest_time
 
     @property
     def times(self) -> Float64:
