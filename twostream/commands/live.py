@@ -117,7 +117,7 @@ def live(
     )
     opened = open_source(source)
     print_lines([*told, *filter(None, [note_on_rate(predictor, opened)])], notes)
-    classes = predictor.networks[0].spec.classes
+    classes = predictor.classes
     shown = Window(f"twostream: {opened.name}") if window else None
     draw, said = RecentPicture(classes), time.monotonic()
     with Live(opened, labeller, seconds=seconds or 0.0) as labels:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import nan
 from threading import Event
 
 import av
@@ -14,8 +14,7 @@ from flowcache.video.resize import Resize
 from twostream.live.clock import Clock
 from twostream.live.mailbox import Mailbox
 from twostream.live.source import Source
-
-_USUAL_RATE = 25.0
+from twostream.timeline.decoding import DEFAULT_RATE, RisingTimes
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +75,21 @@ class Capture:
     def run(self) -> None:
         """Until the source ends, it is stopped, or the seconds are over. UserError where it breaks."""
         source, clock = iter(self._source), self._clock
-        times = _Times(self._source.rate)
-        began = clock.now()
-        start: float | None = None
+        times = RisingTimes(self._source.rate or DEFAULT_RATE)
+        first = start = nan
         while not self._stopped.is_set():
             asked = clock.now()
             picture, stamp = next(source, (None, None))
             if picture is None:
                 return
-            time = times.next(stamp)
-            if start is None:
-                self._prepare(self._sized(picture, time, asked))
+            time = times.of(nan if stamp is None else stamp)
+            if self.captured == 0:
+                first = time
+                self._prepare(self._sized(picture, 0.0, asked))
                 self._held.clear()
-                start = began = asked = clock.now()
-            if self._seconds and clock.now() - began >= self._seconds:
+                start = asked = clock.now()
+            time -= first
+            if self._seconds and clock.now() - start >= self._seconds:
                 return
             if self._source.is_recorded:
                 # To decode it took time, which is part of how long a label takes to come. Where it takes
@@ -113,23 +113,6 @@ class Capture:
             same = earlier is not None and earlier.shape == rgb[number].shape
             before.append(earlier if same else None)
         return Captured(self.captured, time, arrived, rgb, before)
-
-
-class _Times:
-    """Times since the first frame that rise, also where a source stamps none or runs back."""
-
-    def __init__(self, rate: float) -> None:
-        self._period = 1 / rate if rate > 0 and isfinite(rate) else 1 / _USUAL_RATE
-        self._first: float | None = None
-        self._last = 0.0
-
-    def next(self, stamp: float | None) -> float:
-        if self._first is None:
-            self._first = stamp if stamp is not None else 0.0
-            return 0.0
-        time = stamp - self._first if stamp is not None else self._last
-        self._last = time if time > self._last else self._last + self._period
-        return self._last
 
 
 def frames_of(mailbox: Mailbox[Captured]) -> Iterator[Captured]:

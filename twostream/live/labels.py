@@ -11,9 +11,9 @@ from flowcache.types import Codes, Float32, UInt8
 from twostream.fusion import Fusion
 from twostream.live.motion import Moved
 from twostream.prediction.networks import Network
+from twostream.prediction.predict import Predictor
 from twostream.runs.training_options import Average
 from twostream.scoring.clip_average import ClipAverage
-from twostream.scoring.scores import Scores
 from twostream.timeline.rolling import Rolling
 
 _LONGEST_GAP = 100
@@ -51,19 +51,18 @@ class Labeller:
 
     def __init__(
         self,
-        names: Sequence[str],
-        networks: Sequence[Network],
+        predictor: Predictor,
         recipes: Sequence[Recipe],
         fusion: Fusion | None,
         seconds: float,
         average: Average = "logits",
     ) -> None:
-        """recipes: for each network, that of the frames and the flow that it is given.
+        """predictor: whose networks label. recipes: of the frames and the flow that each is given.
 
-        seconds: a label is the average over the clips that ended in so many seconds. fusion: None for
-        one network.
+        fusion: None for one network. seconds: a label is the average over the clips that ended in so
+        many seconds.
         """
-        self._names, self._networks, self._fusion = names, networks, fusion
+        self._predictor, self._networks, self._fusion = predictor, predictor.networks, fusion
         self._seconds, self._average = seconds, average
         self.recipes = list({recipe.to_json(): recipe for recipe in recipes}.values())
         self._place = [self.recipes.index(recipe) for recipe in recipes]
@@ -144,22 +143,11 @@ class Labeller:
         )
 
     def _probabilities(self) -> dict[str, Float32]:
-        scores = []
-        for number, (name, network) in enumerate(zip(self._names, self._networks, strict=True)):
-            mean = ClipAverage(1, self._average)
+        means = {}
+        for number, name in enumerate(self._predictor.names):
             clips = np.stack([logits[number] for _, logits in self._logits])
+            mean = ClipAverage(1, self._average)
             mean.add(clips, np.zeros(len(clips), np.int64))
-            scores.append(
-                Scores(
-                    name=name,
-                    ids=("live",),
-                    logits=mean.result(),
-                    labels=np.array([-1]),
-                    classes=network.spec.classes,
-                    trained_on=(),
-                    average=self._average,
-                )
-            )
-        if self._fusion:
-            scores.append(self._fusion(scores))
+            means[name] = mean.result()
+        scores = self._predictor.scores(["live"], means, self._fusion, 1, 1, self._average)
         return {one.name: one.softmax()[0] for one in scores}

@@ -86,9 +86,9 @@ class Live:
         self._stopped = Event()
         self._failure: BaseException | None = None
         self._failing = Lock()
-        self._frames = Mailbox[Captured](1, keep_all)
-        self._flow = Mailbox[Moved](1 if keep_all else _WAITING, keep_all)
-        self._labels = Mailbox[Label](1, keep_all=True)
+        self._frames: Mailbox[Captured] = Mailbox(1, keep_all)
+        self._flow: Mailbox[Moved] = Mailbox(1 if keep_all else _WAITING, keep_all)
+        self._labels: Mailbox[Label] = Mailbox(1, keep_all=True)
         self._motion = Motion(labeller.recipes, labeller.reads_flow)
         stored = [Stored(recipe.resize, recipe.frame_step) for recipe in labeller.recipes]
         self._capture = Capture(
@@ -183,8 +183,9 @@ class Live:
             with self._failing:
                 self._failure = self._failure or error
             self._stopped.set()
-            self._frames.close()
-            self._flow.close()
+            mailboxes: list[Mailbox[Any]] = [self._frames, self._flow, self._labels]
+            for before in mailboxes[: mailboxes.index(to)]:
+                before.close()
         finally:
             if to is self._frames:
                 self._ended = self._clock.now()

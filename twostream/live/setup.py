@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowcache.cache.recipe import Recipe
-from flowcache.workers.devices import for_this_machine
 from twostream.fusion import Weights
 from twostream.live.labels import Labeller
 from twostream.live.source import Source
@@ -32,7 +31,7 @@ def labeller_of(
     """
     trained = [network.spec.recipe for network in predictor.networks]
     if algorithm is None:
-        recipes, notes = [for_this_machine(recipe) for recipe in trained], predictor.notes
+        recipes, notes = predictor.recipes, predictor.notes
     else:
         recipes = [_with_algorithm(recipe, algorithm, options or {}) for recipe in trained]
         flows = {
@@ -45,10 +44,7 @@ def labeller_of(
             for name in sorted(flows)
         ]
     fusion = predictor.rule(rule, weights) if len(predictor.names) > 1 else None
-    labeller = Labeller(
-        predictor.names, predictor.networks, recipes, fusion, seconds=seconds, average=average
-    )
-    return labeller, notes
+    return Labeller(predictor, recipes, fusion, seconds, average), notes
 
 
 def note_on_rate(predictor: Predictor, source: Source) -> str:

@@ -151,7 +151,7 @@ def test_another_algorithm_takes_the_place_of_the_one_that_trained_and_that_is_s
     other = predictor_of(
         spatial=spatial, temporal=stub_network("temporal", recipe_of(algorithm="dis"))
     )
-    labeller, notes = labeller_of(predictor, seconds=1.0, algorithm="dis")
+    _, notes = labeller_of(predictor, seconds=1.0, algorithm="dis")
     assert notes == ["trained on flow by farneback, and given flow by dis: labels may be worse"]
     given, trained = (
         labels_of(one, open_source(str(video)), **how)
