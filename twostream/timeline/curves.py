@@ -8,6 +8,9 @@ from twostream.prediction.networks import Network
 from twostream.runs.training_options import Average
 from twostream.timeline.rolling import Rolling
 
+_SLACK = 1e-6
+"""Seconds. A hop is often a whole number of frames, and times of frames are not exact."""
+
 
 class Curve:
     """One network's logits of clips that begin and end ever later."""
@@ -27,10 +30,10 @@ class Curve:
         """A frame was added: cut the clip that ends with it, where it is time for one."""
         spec = self.network.spec
         time = rolling.newest_time
-        if time < self._due or not rolling.holds(spec.clip, spec.values):
+        if time < self._due - _SLACK or not rolling.holds(spec.clip, spec.values):
             return
         # Counted from the first clip, so that hops which are no whole number of frames do not add up.
-        while self._due <= time:
+        while self._due <= time + _SLACK:
             self._due = time + self._hop if self._due == -np.inf else self._due + self._hop
         self._cut(rolling)
 
@@ -65,8 +68,9 @@ class Curve:
 
 
 def _within(middles: Float64, centre: float, window: float) -> slice:
-    first = int(np.searchsorted(middles, centre - window / 2, "left"))
-    end = int(np.searchsorted(middles, centre + window / 2, "right"))
+    half = window / 2 + _SLACK
+    first = int(np.searchsorted(middles, centre - half, "left"))
+    end = int(np.searchsorted(middles, centre + half, "right"))
     if first < end:
         return slice(first, end)
     nearest = int(np.abs(middles - centre).argmin())
