@@ -48,8 +48,8 @@ def write_overlay(
 
     on_share: is told how much of the video is done, 0 to 1.
 
-    Raises UserError for another kind of output, and for a video that cannot be decoded as it could be when
-    the timeline was made.
+    Raises UserError for another kind of output, and for a video that can no longer be decoded as it was
+    for the timeline.
     """
     video = Path(timeline.video)
     require_overlay(output, video)
