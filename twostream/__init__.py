@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
     from twostream.scoring.scores import Scores
     from twostream.stages import Listener
+    from twostream.timeline.predict import Timeline
 
 _HOMES = {
     "Clips": "twostream.api",
@@ -25,6 +26,7 @@ _HOMES = {
     "Predictor": "twostream.prediction.predict",
     "Run": "twostream.api",
     "Scores": "twostream.scoring.scores",
+    "Timeline": "twostream.timeline.predict",
     "UserError": "flowcache.errors",
     "compare": "twostream.scoring.intervals",
     "create_model": "twostream.api",
@@ -47,6 +49,7 @@ __all__ = [
     "Predictor",
     "Run",
     "Scores",
+    "Timeline",
     "UserError",
     "compare",
     "create_model",

@@ -1,13 +1,15 @@
 """`twostream predict`: what is done in new videos."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from flowcache.errors import UserError
+from twostream.commands._click_options import FOLDER, given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -22,15 +24,20 @@ from twostream.commands._shared import (
     results,
 )
 from twostream.runs.training_options import Average
+from twostream.timeline.options import TimelineOptions
 
 if TYPE_CHECKING:
     from twostream.fusion import Weights
+    from twostream.prediction.videos import Failure
+
+_OF_TIMELINE = ("hop", "window", "min_length", "threshold")
 
 
 @click.command(
     epilog=example(
         "twostream predict clip.mp4 --weights 0.5",
-        "twostream predict *.mp4 --run runs/temporal --json",
+        "twostream predict videos/ --run runs/temporal --csv predictions.csv",
+        "twostream predict match.mp4 --timeline --rule log_linear",
     )
 )
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
@@ -46,8 +53,18 @@ if TYPE_CHECKING:
 @RULE
 @VIEWS
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
+@click.option("--timeline", is_flag=True, help="Say what is done when, in segments of long videos.")
+@options_of(TimelineOptions)
+@click.option(
+    "--csv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a table of all videos into this file.",
+)
 @JSON
+@click.pass_context
 def predict(
+    ctx: click.Context,
+    /,
     videos: Sequence[Path],
     run: Sequence[Path],
     weights: "Weights",
@@ -56,50 +73,105 @@ def predict(
     crops: int,
     average: Average,
     top: int,
+    timeline: bool,
+    csv: Path | None,
     as_json: bool,
+    **of_timeline: Any,
 ) -> None:
-    """Name the action in new videos.
+    """Name the action in new videos, files or all that folders hold.
 
     Each run says its best classes, and so does the fusion of several.
     """
-    from flowcache.errors import UserError
-    from twostream.commands._progress import Bar
-    from twostream.prediction.predict import Predictor
+    from twostream.prediction.predict import Prediction, Predictor
+    from twostream.prediction.videos import videos_at
+    from twostream.timeline.predict import Timeline, predict_timeline
 
+    _refuse_idle_options(ctx, timeline)
+    if csv and not csv.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
     predictor = Predictor(run)
     if len(run) > 1:
         # So that what cannot be fused is refused before the first video.
         predictor.rule(rule, weights)
     print_lines(predictor.notes, errors)
-    predictions, failures = [], []
-    with Bar(notes, "predict", "videos") as bar:
-        for number, video in enumerate(videos, 1):
-            try:
-                prediction = predictor(
-                    video,
-                    weights=weights,
-                    rule=rule,
-                    clips=clips,
-                    crops=crops,
-                    average=average,
-                    top=top,
-                )
-            except UserError as error:
-                failures.append({"video": str(video), "error": str(error)})
-            else:
-                predictions.append(prediction)
-                if not as_json:
-                    results.print(_table(prediction))
-            bar.progressed(number, len(videos))
-    if as_json:
-        print_json([*map(_plain, predictions), *failures])
+    how: dict[str, Any] = {
+        "weights": weights,
+        "rule": rule,
+        "crops": crops,
+        "average": average,
+    }
+    one: Callable[..., Any]
+    table: Callable[[Any], Any]
+    if timeline:
+        options = TimelineOptions(**of_timeline)
+        one, table = partial(predict_timeline, predictor, options=options, **how), _segments
     else:
-        print_lines((f"  failed: {failure['error']}" for failure in failures), errors)
-    if failures:
+        one, table = partial(predictor, clips=clips, top=top, **how), _best
+    found, failures = videos_at(videos)
+    predictions = _each(one, found, failures, None if as_json else table)
+    if csv:
+        header = Timeline.HEADER if timeline else Prediction.HEADER
+        _write_csv(csv, header, predictions, failures)
+    if as_json:
+        lost = [{"video": str(path), "error": why} for path, why in failures]
+        print_json([*(each.to_plain() for each in predictions), *lost])
+    broken = [each.partial for each in predictions if timeline and each.partial]
+    print_lines((f"  partial: {why}" for why in broken), errors)
+    print_lines((f"  failed: {why}" for _, why in failures), errors)
+    if failures or broken:
         sys.exit(1)
 
 
-def _table(prediction: Any) -> Any:
+def _each(
+    one: Callable[..., Any],
+    videos: Sequence[Path],
+    failures: list["Failure"],
+    table: Callable[[Any], Any] | None,
+) -> list[Any]:
+    """What is predicted of each video, shown at once; what fails is added to the failures."""
+    from twostream.commands._progress import Bar
+
+    predictions = []
+    with Bar(notes, "predict", "videos") as bar:
+        for number, video in enumerate(videos):
+            done = partial(bar.progressed, number, len(videos))
+            try:
+                prediction = one(video=video, on_share=done)
+            except UserError as error:
+                failures.append((video, str(error)))
+            else:
+                predictions.append(prediction)
+                if table:
+                    results.print(table(prediction))
+            bar.progressed(number + 1, len(videos))
+    return predictions
+
+
+def _write_csv(
+    path: Path, header: Sequence[str], predictions: Sequence[Any], failures: Sequence["Failure"]
+) -> None:
+    """All predictions, and a row with the reason for each video of which nothing came."""
+    from flowcache.atomic import write_csv
+
+    blank = [""] * (len(header) - 2)
+    rows = [row for prediction in predictions for row in prediction.rows()]
+    write_csv(path, [header, *rows, *([video, *blank, why] for video, why in failures)])
+
+
+def _refuse_idle_options(ctx: click.Context, timeline: bool) -> None:
+    """UserError for an option that would change nothing."""
+    if timeline:
+        told = click.core.ParameterSource.COMMANDLINE
+        idle = [name for name in ("clips", "top") if ctx.get_parameter_source(name) is told]
+        advice = "a timeline has no use for it: leave it out"
+    else:
+        idle = given_by_user(ctx, _OF_TIMELINE)
+        advice = "it is for timelines: add --timeline"
+    if idle:
+        raise UserError(advice, idle[0])
+
+
+def _best(prediction: Any) -> Any:
     """A column for each run and for the fusion, the best class first."""
     from rich.table import Table
 
@@ -112,9 +184,15 @@ def _table(prediction: Any) -> Any:
     return table
 
 
-def _plain(prediction: Any) -> dict[str, Any]:
-    best = {
-        name: [{"class": label, "probability": probability} for label, probability in classes]
-        for name, classes in prediction.best.items()
-    }
-    return {"video": prediction.video, **best}
+def _segments(timeline: Any) -> Any:
+    """The segments of the fusion, or of the only run."""
+    from rich.table import Table
+
+    *_, (name, segments) = timeline.segments.items()
+    table = Table(title=f"{timeline.video}, {name}", title_justify="left")
+    for column in ("start", "end", "class", "confidence"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for each in segments:
+        times = (f"{seconds:.2f} s" for seconds in (each.start, each.end))
+        table.add_row(*times, each.label, f"{100 * each.confidence:.1f} %")
+    return table

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,25 @@ class Prediction:
 
     best: Mapping[str, Sequence[tuple[str, float]]]
     """By the name of each run and of the fusion: (class, probability), the best first."""
+
+    HEADER: ClassVar[Sequence[str]] = ("video", "run", "rank", "class", "probability", "error")
+    """Of a table of `rows`, whose last column is for videos of which nothing comes."""
+
+    def rows(self) -> list[Sequence[object]]:
+        """A row for each run and class."""
+        return [
+            (self.video, name, rank, label, probability, "")
+            for name, classes in self.best.items()
+            for rank, (label, probability) in enumerate(classes, 1)
+        ]
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON may hold it."""
+        best = {
+            name: [{"class": label, "probability": probability} for label, probability in classes]
+            for name, classes in self.best.items()
+        }
+        return {"video": self.video, **best}
 
 
 class Predictor:

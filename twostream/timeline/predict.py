@@ -1,8 +1,9 @@
 """A long video through every run and the fusion: scores over time."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +37,54 @@ class Timeline:
     classes: tuple[str, ...]
     options: TimelineOptions
     partial: str = ""
+
+    HEADER: ClassVar[Sequence[str]] = (
+        *("video", "run"),
+        *("start", "end", "class", "confidence"),
+        "error",
+    )
+    """Of a table of `rows`, whose last column says why a video breaks off or nothing comes of it."""
+
+    def rows(self) -> list[Sequence[object]]:
+        """A row for each run and segment."""
+        return [
+            (
+                self.video,
+                name,
+                *(f"{each.start:.3f}", f"{each.end:.3f}"),
+                *(each.label, f"{each.confidence:.4f}", self.partial),
+            )
+            for name, segments in self.segments.items()
+            for each in segments
+        ]
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON may hold it: segments, and scores over time to four digits."""
+        segments = {
+            name: [
+                {
+                    "start": round(each.start, 3),
+                    "end": round(each.end, 3),
+                    "class": each.label,
+                    "confidence": round(each.confidence, 4),
+                }
+                for each in found
+            ]
+            for name, found in self.segments.items()
+        }
+        scores = {
+            name: np.round(each.astype(np.float64), 4).tolist()
+            for name, each in self.scores.items()
+        }
+        return {
+            "video": self.video,
+            "partial": self.partial,
+            **asdict(self.options),
+            "segments": segments,
+            "classes": list(self.classes),
+            "edges": np.round(self.edges, 3).tolist(),
+            "scores": scores,
+        }
 
     def __repr__(self) -> str:
         start, end = self.edges[0], self.edges[-1]
