@@ -47,7 +47,3 @@ class Window:
         self._label.configure(image=self._photo)
         self._root.title(f"{self._title}   {words}")
         self._root.update()
-
-    def destroy(self) -> None:
-        """Take it from the screen."""
-        self._root.destroy()
