@@ -126,7 +126,7 @@ def main() -> None:
     ]
     rows = []
     if options.minutes:
-        algorithm, words = variants[-1]
+        algorithm, words = variants[0]
         memory = Memory()
         result = measured(predictor, clip, algorithm, words, 60 * options.minutes, memory)
         rows.append(row(algorithm, words, *result))
