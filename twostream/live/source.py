@@ -186,4 +186,6 @@ def without_password(url: str) -> str:
 
 def _reason(error: Exception) -> str:
     """What FFmpeg says, without its number, and without the address, which may hold a password."""
+    if isinstance(error, av.ExitError):  # which says that it was asked to give up, and not why
+        return f"nothing came for {_PATIENCE:g} seconds"
     return (getattr(error, "strerror", None) or type(error).__name__).lower()

@@ -41,7 +41,7 @@ def address(folder):
     server.server_close()
 
 
-def sent(content):
+def sent(content, hang_up=lambda: None):
     """The address of someone who sends bytes to the first who asks, and hangs up."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -49,6 +49,7 @@ def sent(content):
         connection, _ = listener.accept()
         with listener, connection:
             connection.sendall(content)
+            hang_up()
 
     threading.Thread(target=send, daemon=True).start()
     return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
@@ -93,6 +94,18 @@ def test_a_stream_goes_on_behind_packets_that_cannot_be_decoded(folder):
     pictures = rgb(source)
     assert source.damaged == 2
     assert len(pictures) == 10
+
+
+def test_a_stream_that_falls_silent_has_broken_off(folder, monkeypatch):
+    monkeypatch.setattr("twostream.live.source._PATIENCE", 0.2)
+    given_up = threading.Event()
+    content = (folder / "clip.avi").read_bytes()
+    source = open_source(sent(content[: len(content) * 2 // 3], given_up.wait))
+    pictures = []
+    with pytest.raises(UserError, match=r"broke off after \d+ frames \(nothing came for 0.2 s"):
+        pictures.extend(rgb([picture]) for picture in source)
+    given_up.set()
+    assert len(pictures) > 4
 
 
 def test_a_file_that_is_cut_gives_what_it_has_and_then_says_so(folder, tmp_path):
