@@ -13,6 +13,7 @@ from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
 from twostream.commands.extract_flow import extract_flow
 from twostream.commands.fuse import fuse
+from twostream.commands.live import live
 from twostream.commands.models import models
 from twostream.commands.predict import predict
 from twostream.commands.pretrain import pretrain
@@ -25,6 +26,7 @@ _IN_ORDER = (
     train,
     fuse,
     predict,
+    live,
     evaluate,
     protocol,
     compare,
