@@ -91,7 +91,7 @@ FLOORS = {
         {"scoring", "training"},
         {"fusion", "report"},
         {"prediction", "inspect", "demo", "stages", "score_fusion", "explanation"},
-        {"protocol", "timeline", "export", "html_report"},
+        {"protocol", "timeline", "exporting", "html_report"},
         {"live"},
         {"api"},
         {"commands"},
@@ -111,6 +111,8 @@ HEAVY = {
     "numba",
     "scipy",
     "sklearn",
+    "onnx",
+    "onnxruntime",
 }
 """What takes so long to load that a command first does it when it needs it."""
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowcache.errors import UserError
-    from twostream.api import Clips, Run, create_model, fuse, load, run_protocol, save, train
+    from twostream.api import (
+        Clips,
+        Run,
+        create_model,
+        export,
+        fuse,
+        load,
+        run_protocol,
+        save,
+        train,
+    )
+    from twostream.exporting.export import Exported
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
@@ -19,6 +30,7 @@ _HOMES = {
     "Clips": "twostream.api",
     "Comparison": "twostream.scoring.intervals",
     "Ensemble": "twostream.protocol.results",
+    "Exported": "twostream.exporting.export",
     "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
     "Prediction": "twostream.prediction.predict",
@@ -28,6 +40,7 @@ _HOMES = {
     "UserError": "flowcache.errors",
     "compare": "twostream.scoring.intervals",
     "create_model": "twostream.api",
+    "export": "twostream.api",
     "fuse": "twostream.api",
     "interval": "twostream.scoring.intervals",
     "load": "twostream.api",
@@ -41,6 +54,7 @@ __all__ = [
     "Clips",
     "Comparison",
     "Ensemble",
+    "Exported",
     "Interval",
     "Listener",
     "Prediction",
@@ -50,6 +64,7 @@ __all__ = [
     "UserError",
     "compare",
     "create_model",
+    "export",
     "fuse",
     "interval",
     "load",

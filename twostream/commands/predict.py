@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from twostream.commands._click_options import RUN
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE
