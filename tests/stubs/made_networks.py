@@ -1,7 +1,8 @@
 """Networks as the tests of single models need them."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -9,6 +10,28 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
 from twostream import models
+
+# For models that can be made smaller: options where they are there and take such values.
+_SMALL = (
+    ("backbone", "tiny"),
+    ("width", 48),
+    ("depth", 2),
+    ("depth", "8"),
+    ("temporal_depth", 2),
+    ("heads", 3),
+)
+
+
+def small_options(name: str) -> dict[str, Any]:
+    """The options that make a model small."""
+    create = plugins.module(models, name).create
+    known = inspect.signature(create, eval_str=True).parameters
+    return {
+        key: value
+        for key, value in _SMALL
+        if key in known
+        and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
+    }
 
 
 def build(

@@ -4,11 +4,10 @@ import copy
 import functools
 import inspect
 import io
-from typing import get_args
 
 import pytest
 import torch
-from made_networks import on_meta
+from made_networks import on_meta, small_options
 from torch import nn
 from torch.nn import functional
 
@@ -22,15 +21,6 @@ from twostream.nets.model_card import Card
 NAMES = plugins.names(models)
 LENGTH = 8
 SIDE = 48  # the least of cnn_m_2048 is 41
-# For models that can be made smaller: options where they are there and take such values.
-SMALL = [
-    ("backbone", "tiny"),
-    ("width", 48),
-    ("depth", 2),
-    ("depth", "8"),
-    ("temporal_depth", 2),
-    ("heads", 3),
-]
 
 
 def every(slow=()):
@@ -47,16 +37,6 @@ EVERY = every()
 
 def options(name):
     return inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
-
-
-def small_options(name):
-    known = options(name)
-    return {
-        key: value
-        for key, value in SMALL
-        if key in known
-        and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
-    }
 
 
 def build(name, stream="temporal", classes=5, length=LENGTH, seed=0, **options):

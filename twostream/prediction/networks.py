@@ -52,8 +52,14 @@ def load_network(path: Path, network: "nn.Module | None" = None) -> Network:
         from twostream.prediction.onnx_network import OnnxNetwork
 
         return OnnxNetwork.load(path)
-    from twostream.prediction.torch_network import TorchNetwork
-
+    try:
+        from twostream.prediction.torch_network import TorchNetwork
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path} needs PyTorch, and {error.name} is not installed: install it, or export the network "
+            "as .onnx where it is",
+            "run",
+        ) from None
     is_file = path.is_file() or ending == ".safetensors"
     return TorchNetwork.load(path if is_file else path / files.BEST, network)
 

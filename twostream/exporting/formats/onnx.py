@@ -56,6 +56,7 @@ def read(path: Path, model: Normalized) -> Callable[[Clip], Float32]:
 def _translated(model: Normalized, spec: Spec) -> Any:
     try:
         import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401 - with which the file is compared
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
