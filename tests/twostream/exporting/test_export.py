@@ -36,14 +36,16 @@ def logits_of(run, clip):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ending", FORMATS)
 @pytest.mark.parametrize("name", plugins.names(models))
-def test_every_model_is_the_same_network_as_onnx(name, spec, untrained, tmp_path):
+def test_every_model_is_the_same_network_in_every_format(name, ending, spec, untrained, tmp_path):
     clip = {"length": 8, "crop": SIDE}
     run = untrained(tmp_path / "run", spec(model=name, options=small_options(name), clip=clip))
-    export(run, tmp_path / "x.onnx")
-    network = load_network(tmp_path / "x.onnx")
-    clips = random_clip(network.spec, 5, np.random.default_rng(9))
-    found, expected = network.logits(clips), logits_of(run, clips)
+    export(run, tmp_path / f"x.{ending}")
+    model, described = load_checkpoint(run / BEST)
+    read = plugins.module(formats, ending).read(tmp_path / f"x.{ending}", model)
+    clips = random_clip(described, 5, np.random.default_rng(9))
+    found, expected = read(clips), logits_of(run, clips)
     difference = np.abs(found - expected).max()
     assert difference <= 1e-3
     # Or the comparison would say nothing.

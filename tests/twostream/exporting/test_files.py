@@ -1,6 +1,7 @@
 """What is done with exported files: predicted with, trained from, fused; and which are refused."""
 
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from called_commands import sentence, succeed
 from made_videos import MJPEG_AVI, moving_scene, write_video
 
 from flowcache.errors import UserError
+from twostream.data.clip_reader import Clip
 from twostream.exporting.export import export
 from twostream.nets.pretrained import WeightsError, read_state
 from twostream.prediction.networks import load_network
@@ -237,3 +239,15 @@ def test_a_network_in_memory_and_its_file_have_the_same_logits_to_the_last_bit(e
     run, file = (load_network(exported / name) for name in ("temporal", "temporal.safetensors"))
     clip = random_clip(run.spec, 3, np.random.default_rng(0))
     assert np.array_equal(run.logits(clip), file.logits(clip))
+
+
+def test_the_program_of_the_page_on_exporting_reads_a_file(exported, root, monkeypatch, capsys):
+    page = (root / "docs" / "export.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(exported)
+    names = {}
+    exec(compile(block, "docs/export.md", "exec"), names)
+    clip = Clip(names["codes"][None], names["inputs"]["mean"], names["inputs"]["gain"])
+    expected = load_network(exported / "temporal").logits(clip)
+    np.testing.assert_allclose(names["logits"], expected, atol=1e-4)
+    assert capsys.readouterr().out.strip() in ("calm", "wild")
