@@ -11,6 +11,7 @@ from twostream.commands.cache import cache
 from twostream.commands.compare import compare
 from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
+from twostream.commands.export import export
 from twostream.commands.extract_flow import extract_flow
 from twostream.commands.fuse import fuse
 from twostream.commands.live import live
@@ -28,6 +29,7 @@ _IN_ORDER = (
     predict,
     live,
     evaluate,
+    export,
     protocol,
     compare,
     pretrain,

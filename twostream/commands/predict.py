@@ -10,7 +10,7 @@ import click
 
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream.commands._click_options import FOLDER, given_by_user, options_of
+from twostream.commands._click_options import RUN, given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -47,11 +47,11 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE
