@@ -21,8 +21,8 @@ import torch
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
+from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
-from twostream.data.clips import ClipReader
 from twostream.data.crop_and_flip import random_view
 from twostream.data.index import Item, read_index
 from twostream.data.sampling import random_clips

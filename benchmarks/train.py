@@ -23,6 +23,7 @@ from twostream import stages
 from twostream.data.index import read_index
 from twostream.data.splits import Split
 from twostream.option_fields import from_flat
+from twostream.runs.checkpoint import build_network
 from twostream.runs.training_options import TrainOptions
 from twostream.training.data import ClipData
 from twostream.training.module import Classification, Training
@@ -37,7 +38,7 @@ def epoch(cache: FlowCache, stream: str, model: str, batches: int, workers: int)
     empty = Split((), (), ())
     spec = stages.spec_of(options, cache, index.classes, empty)
     training = Training(
-        spec.build(), Classification(len(index.classes)), options.schedule, lambda _: None
+        build_network(spec), Classification(len(index.classes)), options.schedule, lambda _: None
     )
     training.log = lambda *_, **__: None  # there is no trainer to log to
     optimizer = torch.optim.AdamW(training.model.parameters(), 1e-4)

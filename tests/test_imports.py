@@ -213,10 +213,10 @@ def test_fusion_rules_import_scores_and_what_they_share_alone(source):
     assert ours(source) <= {"twostream.scoring.scores"} | shared
 
 
-def test_who_scores_and_predicts_needs_no_lightning():
-    assert "twostream.scoring.evaluate" in imports("twostream/prediction/predict.py")
+def test_who_scores_needs_no_lightning_and_who_predicts_no_torch_before_it_loads_a_network():
     heavy = {"torch", "lightning", "torchmetrics", "matplotlib"}
-    assert loaded_by("twostream.prediction.predict", heavy) == {"torch"}
+    assert loaded_by("twostream.prediction.predict", heavy) == set()
+    assert loaded_by("twostream.prediction.torch_network", heavy) == {"torch"}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from flowcache import indexing, plugins
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream import models, stages
+from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
-from twostream.data.clips import ClipReader
 from twostream.data.streams import STREAMS, Stream
 from twostream.fusion import Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
@@ -94,13 +94,13 @@ class Clips(Dataset[tuple[Tensor, int]]):
         item = self._items[index]
         if self._part == "train":
             rng = np.random.default_rng(int(torch.randint(2**31, ())))
-            batch = self._reader.random(item, rng)
+            cut = self._reader.random(item, rng)
         else:
-            batch = self._reader.even(item, number=0, clips=1, crops=1)
-        clip = batch.clip[0]
+            cut = self._reader.even(item, number=0, clips=1, crops=1)
+        clip, mean, gain = (torch.from_numpy(part[0]) for part in cut)
         if self._stream.is_displacement:
-            values = clip * self._scale[:, None, None] - batch.mean[0][..., None, None]
-            clip = values * batch.gain[0][:, None, None]
+            values = clip * self._scale[:, None, None] - mean[..., None, None]
+            clip = values * gain[:, None, None]
         return clip, item.label
 
 

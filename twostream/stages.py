@@ -16,11 +16,12 @@ from twostream.data.splits import Split, write_split
 from twostream.data.streams import STREAMS
 from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
-from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
+from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
 from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
+from twostream.runs.spec import Spec
 from twostream.runs.split_of_run import groups_of, split_cache
 from twostream.runs.training_options import Average, RunOptions, TrainOptions
 from twostream.scoring.baseline import size_baseline
@@ -239,7 +240,7 @@ def try_clip(spec: Spec) -> None:
     """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
     values, clip = spec.values, spec.clip
     with torch.device("meta"), torch.no_grad():
-        network = spec.build().network.eval()
+        network = build_network(spec).network.eval()
         network(torch.empty(1, clip.length, values.channels, clip.crop, clip.crop))
 
 
@@ -291,7 +292,7 @@ def _learn(
         told = size_baseline(index, [item.id for item in taught], split.test).top(1)
         say(f"size, length and frame rate alone tell the class of {told:.0%} of the test videos")
     lightning.seed_everything(options.seed, verbose=False)
-    model = spec.build(network)
+    model = build_network(spec, network)
     if network is not None and init == "auto":
         init = "none"  # a user's own network starts as it is handed over
     elif schedule.body_rate == 0 and not starts_from_weights(options):

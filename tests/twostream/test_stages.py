@@ -8,14 +8,15 @@ from made_runs import rows_of, same, weights
 
 from flowcache.errors import UserError
 from twostream import stages
+from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
-from twostream.data.clips import ClipReader
 from twostream.data.index import read_index
 from twostream.data.splits import Split
 from twostream.nets.layers import ClipSizeError
 from twostream.runs import files
-from twostream.runs.checkpoint import Spec, load_checkpoint
+from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, LAST
+from twostream.runs.spec import Spec
 from twostream.runs.training_options import SplitOptions, TrainOptions
 from twostream.scoring.scores import Scores
 from twostream.stages import Listener

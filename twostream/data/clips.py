@@ -1,28 +1,18 @@
-"""Clips for training and for testing, read from a cache."""
+"""Clips for training and for testing, as data sets of PyTorch."""
 
-import os
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
-from flowcache.errors import UserError
-from twostream.data.clip_spec import ClipSpec, Crops
-from twostream.data.colour import ColourJitter
-from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
+from twostream.data.clip_reader import Clip, ClipReader, require_views
+from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import Item
-from twostream.data.sampling import Indices, Times, even_clips, random_clips
-from twostream.data.streams import Integers, Stream
-
-_OPEN_ENTRIES = 64
-
-ChooseViews = Callable[[int, int], Sequence[View]]
+from twostream.data.streams import Stream
 
 
 class Batch(NamedTuple):
@@ -42,85 +32,12 @@ class Batch(NamedTuple):
     video: Tensor
 
 
-class ClipReader:
-    """Reads clips of one stream; keeps a few entries open, in each process its own."""
-
-    def __init__(self, cache: FlowCache, stream: Stream, spec: ClipSpec) -> None:
-        self._cache, self._stream, self._spec = cache, stream, spec
-        self._open: OrderedDict[str, Entry] = OrderedDict()
-        self._owner = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
-
-    def read(
-        self,
-        item: Item,
-        indices: Indices,
-        choose: ChooseViews,
-        change: Callable[[Integers], Integers] | None = None,
-    ) -> Batch:
-        """One clip, seen from each of the views that are chosen for its height and width.
-
-        change: of the values of the whole clip (T, C, H, W), before it is cut.
-        """
-        entry, stream, spec = self._entry(item.id), self._stream, self._spec
-        numbers = indices.tolist()
-        clip = stream.read(entry, numbers)
-        if stream.is_displacement and spec.subtract_mean:
-            mean = entry.flow_means[numbers]  # of whole fields, so it comes before any crop
-        else:
-            mean = np.zeros((len(numbers), stream.channels), np.float32)
-        views = choose(*clip.shape[2:])
-        if change is not None:
-            clip = change(clip)
-        seen = [apply_view(clip, view, spec.crop, stream) for view in views]
-        clips, gains = zip(*seen, strict=True)
-        return Batch(
-            torch.from_numpy(np.stack(clips)),
-            torch.from_numpy(np.stack([mean] * len(clips))),
-            torch.from_numpy(np.stack(gains)),
-            torch.full((len(clips),), item.label),
-            torch.zeros(len(clips), dtype=torch.int64),
-        )
-
-    def random(self, item: Item, rng: np.random.Generator, segments: int = 1) -> Batch:
-        """One clip for training: its start, its crop, its mirroring and its colours are drawn at random.
-
-        segments: a clip from each of so many equal parts of the video, all cropped and changed alike
-            (Wang et al. 2016, "Temporal Segment Networks", section 3.1).
-        """
-        spec, stream = self._spec, self._stream
-        starts = random_clips(*self._timing(item), segments, rng)
-        change = None
-        if spec.colour:
-            jitter = ColourJitter.drawn(spec.colour, np.random.default_rng(rng.integers(2**63)))
-            change = jitter if stream.is_colour else None
-        stored = self._entry(item.id).info
-        view = random_view(stored.height, stored.width, spec, rng)
-        return join([self.read(item, indices, lambda h, w: [view], change) for indices in starts])
-
-    def even(self, item: Item, number: int, clips: int, crops: int) -> Batch:
-        """One of several evenly spaced clips for testing, seen from 1, 3 or 10 crops."""
-        indices = even_clips(*self._timing(item), clips)[number]
-        return self.read(item, indices, lambda h, w: fixed_views(h, w, self._spec, crops))
-
-    def _timing(self, item: Item) -> tuple[Times, int, float]:
-        """What `data.sampling` needs: when frames are, how many make a clip, how far apart they are."""
-        spec, available = self._spec, self._stream.available(item)
-        if spec.fps:
-            return self._entry(item.id).times[:available], spec.length, 1 / spec.fps
-        return np.arange(available), spec.length, spec.stride or 1
-
-    def _entry(self, identifier: str) -> Entry:
-        if self._owner != os.getpid():  # a forked child must not use its parent's open files
-            self._open, self._owner = OrderedDict(), os.getpid()
-        if identifier not in self._open:
-            self._open[identifier] = self._cache.entry(identifier)
-        self._open.move_to_end(identifier)
-        if len(self._open) > _OPEN_ENTRIES:
-            self._open.popitem(last=False)[1].close()
-        return self._open[identifier]
+def batch_of(clip: Clip, label: int) -> Batch:
+    """The clips of a video with its label."""
+    values, mean, gain = map(torch.from_numpy, clip)
+    count = len(values)
+    labels, videos = torch.full((count,), label), torch.zeros(count, dtype=torch.int64)
+    return Batch(values, mean, gain, labels, videos)
 
 
 class TrainClips(Dataset[Batch]):
@@ -147,7 +64,8 @@ class TrainClips(Dataset[Batch]):
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         visit, number = key
         rng = np.random.default_rng([self._seed, visit, number])
-        return self._reader.random(self._items[number], rng, self._segments)
+        item = self._items[number]
+        return batch_of(self._reader.random(item, rng, self._segments), item.label)
 
 
 class TestClips(Dataset[Batch]):
@@ -164,11 +82,8 @@ class TestClips(Dataset[Batch]):
         clips: int,
         crops: int,
     ) -> None:
-        """Raises UserError for fewer clips than one, and for crops other than 1, 3 and 10."""
-        if clips < 1:
-            raise UserError(f"{clips} clips of each video are too few: use 1 or more", "clips")
-        if crops not in get_args(Crops):
-            raise UserError(f"there is no way to take {crops} crops: use 1, 3 or 10", "crops")
+        """Raises UserError as `clip_reader.require_views` does."""
+        require_views(clips, crops)
         self._reader = ClipReader(cache, stream, spec)
         self._items, self._clips, self._crops = items, clips, crops
 
@@ -177,7 +92,9 @@ class TestClips(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         video, clip = divmod(number, self._clips)
-        batch = self._reader.even(self._items[video], clip, self._clips, self._crops)
+        item = self._items[video]
+        cut = self._reader.even(item, clip, self._clips, self._crops)
+        batch = batch_of(cut, item.label)
         return batch._replace(video=torch.full_like(batch.video, video))
 
 

@@ -2,26 +2,27 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
 from flowcache.workers.devices import for_this_machine
+from twostream.data.clip_reader import ClipReader
 from twostream.data.index import Item
 from twostream.fusion import Fusion, Weights, names_of, needs_held_out, rule_for
-from twostream.nets.normalize import Normalized
-from twostream.runs import files
-from twostream.runs.checkpoint import Spec, load_checkpoint
+from twostream.prediction.networks import Network, load_network, logits_of_video
 from twostream.runs.training_options import Average
-from twostream.scoring.evaluate import score
 from twostream.scoring.of_runs import held_out_scores_of
 from twostream.scoring.scores import Scores
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Predictor:
     """The networks of one or several runs, loaded once."""
 
     def __init__(
-        self, folders: Sequence[Path], networks: Mapping[str, nn.Module] | None = None
+        self, folders: Sequence[Path], networks: "Mapping[str, nn.Module] | None" = None
     ) -> None:
         """networks: a user's own, by the names of the runs' folders.
 
@@ -47,28 +48,29 @@ class Predictor:
         self.names = names_of(folders, "run")
         self._folders = folders
         self._rules: dict[tuple[str, Weights], Fusion] = {}
-        self._streams: list[tuple[Normalized, Spec]] = [
-            load_checkpoint(folder / files.BEST, (networks or {}).get(folder.name))
-            for folder in folders
+        self.networks: list[Network] = [
+            load_network(folder, (networks or {}).get(folder.name)) for folder in folders
         ]
-        first = self._streams[0][1]
-        for name, (_, spec) in zip(self.names, self._streams, strict=True):
-            if spec.classes != first.classes:
+        first = self.networks[0].spec
+        for name, network in zip(self.names, self.networks, strict=True):
+            if network.spec.classes != first.classes:
                 raise UserError(
                     f"the runs {self.names[0]} and {name} know different classes: train both on the "
                     "same videos"
                 )
 
-        self._recipes = [for_this_machine(spec.recipe) for _, spec in self._streams]
+        self._recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:
         """What the user should know: where flow is computed otherwise than it was for training."""
         notes = [
-            f"trained on flow by {spec.recipe.name} ({spec.recipe.algorithm_version}), which is not "
-            f"to be had here: {recipe.name} takes its place"
-            for (_, spec), recipe in zip(self._streams, self._recipes, strict=True)
-            if recipe != spec.recipe
+            f"trained on flow by {trained.name} ({trained.algorithm_version}), which is not to be had "
+            f"here: {recipe.name} takes its place"
+            for trained, recipe in zip(
+                (network.spec.recipe for network in self.networks), self._recipes, strict=True
+            )
+            if recipe != trained
         ]
         return list(dict.fromkeys(notes))
 
@@ -97,7 +99,7 @@ class Predictor:
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights, rule: see `rule`. clips, crops, average: see `scoring.evaluate.score`.
+        weights, rule: see `rule`. clips, crops, average: see `Scores`.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -108,28 +110,28 @@ class Predictor:
         scores = []
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             caches: dict[str, tuple[FlowCache, Item]] = {}
-            for (model, spec), recipe in zip(self._streams, self._recipes, strict=True):
+            for name, network, recipe in zip(self.names, self.networks, self._recipes, strict=True):
                 key = recipe.to_json()
                 if key not in caches:
                     caches[key] = _extract(video, recipe, Path(folder) / str(len(caches)))
                 cache, item = caches[key]
+                reader = ClipReader(cache, network.spec.values, network.spec.clip)
+                logits = logits_of_video(
+                    network, reader, item, clips=clips, crops=crops, average=average
+                )
                 scores.append(
-                    score(
-                        model,
-                        spec,
-                        cache,
-                        [item],
+                    Scores(
+                        name=name,
+                        ids=(str(video),),
+                        logits=logits,
+                        labels=np.array([item.label]),
+                        classes=network.spec.classes,
+                        trained_on=(),
                         clips=clips,
                         crops=crops,
                         average=average,
-                        batch_size=16,
-                        workers=0,
                     )
                 )
-        scores = [
-            replace(one, name=name, ids=(str(video),))
-            for one, name in zip(scores, self.names, strict=True)
-        ]
         if fusion:
             scores.append(fusion(scores))
         return Prediction(str(video), {one.name: _best(one, top) for one in scores})

@@ -14,7 +14,8 @@ from twostream.nets.pretrained import (
     pretrained_of,
     read_state,
 )
-from twostream.runs.checkpoint import Spec, spec_of_weights
+from twostream.runs.checkpoint import spec_of_weights
+from twostream.runs.spec import Spec
 
 
 def load_weights(model: Normalized, weights: str) -> list[str]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from flowcache.errors import UserError
 from twostream.data.index import Item
 from twostream.data.splits import Split
-from twostream.runs.checkpoint import Spec, spec_in
+from twostream.runs.checkpoint import spec_in
 from twostream.runs.checkpoint_file import UNREADABLE, read_checkpoint
 from twostream.runs.files import LAST, PREVIOUS
+from twostream.runs.spec import Spec
 
 
 class Resumption(NamedTuple):

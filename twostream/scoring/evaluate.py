@@ -13,8 +13,9 @@ from flowcache.types import Float32
 from twostream.data.clips import TestClips, make_loader
 from twostream.data.index import Item, VideoIndex, read_index
 from twostream.nets.normalize import Normalized
-from twostream.runs.checkpoint import Spec
+from twostream.runs.spec import Spec
 from twostream.runs.training_options import Average
+from twostream.scoring.clip_average import ClipAverage
 from twostream.scoring.scores import Scores
 
 
@@ -28,10 +29,7 @@ def logits_of_videos(
     precision: str = "32-true",
     average: Average = "logits",
 ) -> Float32:
-    """The mean of the logits of all clips and crops of each video: (videos, K).
-
-    With `average="softmax"` it is the logarithm of the mean of their probabilities, and a softmax gives
-    that mean back.
+    """The mean of the logits of all clips and crops of each video, (videos, K); see `ClipAverage`.
 
     `batches` hold `clip`, `mean`, `gain` and `video`, the number of the video of each clip.
     `on_batch` is given the number of clips after each batch. `precision` is Lightning's word.
@@ -39,26 +37,14 @@ def logits_of_videos(
     """
     half = torch.bfloat16 if "bf16" in precision else torch.float16
     model = model.to(device).eval()
-    total: torch.Tensor | None = None
-    count = torch.zeros(videos)
+    mean = ClipAverage(videos, average)
     for batch in batches:
         inputs = (part.to(device, non_blocking=True) for part in batch[:3])  # type: ignore[index]
         with torch.autocast(device.type, half, enabled="16" in precision):
-            scores = model(*inputs).float().cpu().double()
-        if average == "softmax":
-            scores = scores.softmax(1)
-        if total is None:
-            total = torch.zeros(videos, scores.shape[1], dtype=torch.float64)
-        total.index_add_(0, batch.video, scores)  # type: ignore[attr-defined]
-        count.index_add_(0, batch.video, torch.ones(len(scores)))  # type: ignore[attr-defined]
-        on_batch(len(scores))
-    if total is None or (count == 0).any():
-        raise ValueError("a video has no clip")
-    mean = total / count[:, None]
-    if average == "softmax":
-        # A probability that underflowed to 0 in every clip must stay a number.
-        mean = mean.clamp_min(torch.finfo(torch.float64).tiny).log()
-    return np.asarray(mean.float().numpy())
+            logits = model(*inputs).float().cpu().numpy()
+        mean.add(logits, batch.video.numpy())  # type: ignore[attr-defined]
+        on_batch(len(logits))
+    return mean.result()
 
 
 def score(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from twostream.data.index import Item
-from twostream.runs.checkpoint import Spec
+from twostream.runs.spec import Spec
 
 _TOLERANCE = 1.05  # 29.97 Hz are 30, and 24 are 25
 

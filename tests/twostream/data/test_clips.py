@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
-from twostream.data.clips import ClipReader, TestClips, TrainClips, make_loader
+from twostream.data.clips import TestClips, TrainClips, batch_of, make_loader
 from twostream.data.crop_and_flip import View, fixed_views
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
@@ -39,7 +40,7 @@ def in_units(batch, stream, recipe):
 def read(cache, stream, spec, indices, *views, video=0):
     reader = ClipReader(cache, stream, spec)
     item = read_index(cache).items[video]
-    return reader.read(item, np.array(indices), lambda h, w: views)
+    return batch_of(reader.read(item, np.array(indices), lambda h, w: views), item.label)
 
 
 def same(one, other):

@@ -12,7 +12,8 @@ from twostream import models
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
 from twostream.nets.pretrained import Pretrained
-from twostream.runs.checkpoint import Spec, add_spec, load_checkpoint
+from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
+from twostream.runs.spec import Spec
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def spec(plain_recipe):
 
 def save(path, spec, **changes):
     torch.manual_seed(3)
-    model = spec.build()
+    model = build_network(spec)
     state = {f"model.{k}": v for k, v in model.state_dict().items()}
     content = {"epoch": 2, "state_dict": state}
     add_spec(content, spec)
@@ -90,7 +91,7 @@ class Echo(nn.Module):
 
 @pytest.mark.parametrize(("name", "options", "expected"), WITH_OPTIONS, ids=str)
 def test_frames_become_what_a_models_published_weights_expect(spec, name, options, expected):
-    door = spec(stream="spatial").build(on_meta(build, name, **options))
+    door = build_network(spec(stream="spatial"), on_meta(build, name, **options))
     door.network = Echo()
     levels = torch.arange(256, dtype=torch.uint8).view(1, 256, 1, 1, 1).expand(1, 256, 3, 1, 1)
     mean, std = (torch.tensor(values) for values in expected)
@@ -100,7 +101,9 @@ def test_frames_become_what_a_models_published_weights_expect(spec, name, option
 
 
 def test_flow_stays_flow_whatever_the_weights_expect_of_colours(spec, plain_recipe):
-    door = spec(recipe=plain_recipe(quantizer_step=0.5)).build(on_meta(build, "i3d", channels=2))
+    door = build_network(
+        spec(recipe=plain_recipe(quantizer_step=0.5)), on_meta(build, "i3d", channels=2)
+    )
     door.network = Echo()
     clip = torch.arange(-8, 8, dtype=torch.int8).view(1, 8, 2, 1, 1)
     assert torch.equal(door(clip), clip * 0.5)
@@ -116,12 +119,12 @@ class Pretrainable(Echo):
 def test_what_pretrains_a_model_sees_frames_as_the_model_does(spec):
     white = torch.full((1, 1, 3, 1, 1), 255, dtype=torch.uint8)
     for pretraining in (False, True):
-        door = spec(stream="spatial", pretraining=pretraining).build(Pretrainable())
+        door = build_network(spec(stream="spatial", pretraining=pretraining), Pretrainable())
         assert door(white).flatten().tolist() == pytest.approx([5, 2.5, 1.25])
 
 
 def test_a_network_of_ones_own_sees_frames_as_imagenets_do(spec):
-    door = spec(stream="spatial", model="mine.Echo").build(Echo())
+    door = build_network(spec(stream="spatial", model="mine.Echo"), Echo())
     black = door(torch.zeros(1, 1, 3, 1, 1, dtype=torch.uint8)).flatten()
     assert black.tolist() == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
 

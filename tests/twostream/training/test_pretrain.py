@@ -9,7 +9,7 @@ from torch import nn
 
 from flowcache.errors import UserError
 from twostream import stages
-from twostream.data.clips import ClipReader
+from twostream.data.clip_reader import ClipReader
 from twostream.nets.layers import ClipSizeError
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, EPOCHS, LAST
