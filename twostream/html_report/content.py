@@ -106,17 +106,17 @@ def read_content(
     if not folders:
         raise UserError("there is no run to report on: name the folder of one or more", "runs")
     if len(folders) == 1:
-        fusion, runs = None, scores_of(folders, views)
-        wrong = _wrong(runs[0].labelled())
-        chosen = [wrong]
+        fusion = None
+        runs: Sequence[Scores] = scores_of(folders, views)
     else:
         fusion = fuse_scores(folders, weights, rule, views)
-        runs, chosen = list(fusion.runs), _rescued_and_lost(fusion)
+        runs = fusion.runs
+    runs = [one.labelled() for one in runs]
     return ReportContent(
-        runs=[one.labelled() for one in runs],
+        runs=runs,
         records=[_record(folder) for folder in folders],
         fusion=fusion,
-        chosen=chosen,
+        chosen=_rescued_and_lost(fusion) if fusion else [_wrong(runs[0])],
     )
 
 

@@ -104,7 +104,7 @@ def learning_curves(name: str, epochs: Mapping[str, Sequence[float]], key: str) 
                 )
             axis.set_ylabel(what)
             axis.grid()
-        axes[0].legend()
+        _legend(figure, axes[0])
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_title(name)
@@ -113,13 +113,13 @@ def learning_curves(name: str, epochs: Mapping[str, Sequence[float]], key: str) 
         f"{column.replace('_', ' ')} {epochs[column][-1]:.3f}" for _, c in rows for column in c
     )
     return Plot(
-        _svg(draw, key, (4.4, 0.9 + 1.8 * len(rows))),
+        _svg(draw, key, (4.4, 0.9 + 1.5 * len(rows))),
         f"learning curves of {name}, {len(epochs['epoch'])} epochs; the last has {last}",
     )
 
 
 def reliability_diagram(name: str, found: Reliability, key: str) -> Plot:
-    """How often what is predicted is right over how sure the scores are, and how many videos are there."""
+    """How often what is predicted is right over how sure the scores are, and of how many videos."""
     bins = len(found.videos)
     middle, width = (np.arange(bins) + 0.5) / bins, 1 / bins
     error = f"ECE {100 * found.expected_calibration_error:.1f} %"
@@ -139,7 +139,7 @@ def reliability_diagram(name: str, found: Reliability, key: str) -> Plot:
         )
         upper.set_ylabel("share that is right")
         upper.set_ylim(0, 1.03)
-        upper.legend(loc="upper left")
+        _legend(figure, upper)
         upper.set_title(f"{name}: {error}")
         lower.bar(middle, found.videos, 0.9 * width, color=_SERIES[0], alpha=0.75)
         lower.set_ylabel("videos")
@@ -148,7 +148,7 @@ def reliability_diagram(name: str, found: Reliability, key: str) -> Plot:
         for axis in (upper, lower):
             axis.grid()
 
-    return Plot(_svg(draw, key, (4.0, 3.9)), f"reliability diagram of {name}: {error}")
+    return Plot(_svg(draw, key, (4.0, 3.7)), f"reliability diagram of {name}: {error}")
 
 
 def weight_curve(curve: WeightCurve, share: float) -> WeightPlot:
@@ -158,8 +158,8 @@ def weight_curve(curve: WeightCurve, share: float) -> WeightPlot:
     def draw(figure: Any) -> None:
         axis = figure.subplots()
         drawn = {
-            "validation, by which a share may be chosen": curve.validation,
-            "test, by which none may": curve.test,
+            "validation, to choose by": curve.validation,
+            "test, not to choose by": curve.test,
         }
         for number, (label, values) in enumerate(drawn.items()):
             if values is not None:
@@ -175,7 +175,7 @@ def weight_curve(curve: WeightCurve, share: float) -> WeightPlot:
         axis.set_xlabel(f"share of {curve.run}")
         axis.set_ylabel("top-1, %")
         axis.grid()
-        axis.legend()
+        _legend(figure, axis)
         figure.draw_without_rendering()  # settles where the axes lie
         zero, one = (axis.transData.transform((x, 0))[0] for x in (0, 1))
         place["units"] = (one - zero) * 72 / figure.dpi
@@ -189,13 +189,19 @@ def weight_curve(curve: WeightCurve, share: float) -> WeightPlot:
     return WeightPlot(svg, words, share, place["units"])
 
 
+def _legend(figure: Any, axis: Any) -> None:
+    """Above the axes, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+
+
 def _svg(draw: Callable[[Any], None], key: str, size: tuple[float, float]) -> str:
-    """What `draw` draws into a figure of this size in inches, as an element whose ids begin with `key`."""
+    """What `draw` draws into a figure of this size in inches, as an element; its ids begin with `key`."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": key,  # the same plot has the same bytes
         "font.family": "sans-serif",
