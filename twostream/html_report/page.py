@@ -73,6 +73,7 @@ def page(content: ReportContent, pictures: Mapping[str, VideoPictures] | None = 
 def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> dict[str, Any]:
     """What the template asks for, by name."""
     runs, fusion, everything = content.runs, content.fusion, content.all
+    found = [accuracies(one) for one in everything]
     first = runs[0]
     groups = len(set(first.groups or first.ids))
     units = f"{groups} groups" if groups < len(first) else "videos"
@@ -87,8 +88,8 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
         "verdict": fusion.gain.verdict if fusion else "",
         "gains": _gains(content),
         "rule": _rule(content),
-        "measures": _measures(everything),
-        "interval_plots": _interval_plots(everything),
+        "measures": _measures(everything, found),
+        "interval_plots": _interval_plots(everything, found),
         "runs": [
             {
                 "name": one.name,
@@ -98,7 +99,8 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
             }
             for one, record in zip(runs, content.records, strict=True)
         ],
-        "slider": _slider(content),
+        "slider": _slider(content, found),
+        "matrix_width": max(21, 10 + 1.5 * min(len(first.classes), MOST_OF_A_MATRIX)),
         "confusions": [_confusion(one) for one in everything],
         "class_table": _class_table(content),
         "curve_plots": [
@@ -161,8 +163,9 @@ def _rule(content: ReportContent) -> str:
     return f"Fused by the rule {rule.name}{f'; shares: {shares}' if shares else ''}{fitted}."
 
 
-def _measures(everything: Sequence[Scores]) -> dict[str, Any]:
-    columns, headings, rows = accuracy_cells([accuracies(one) for one in everything])
+def _measures(everything: Sequence[Scores], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """found: the accuracies of each."""
+    columns, headings, rows = accuracy_cells(found)
     return {
         "columns": columns,
         "headings": headings,
@@ -173,13 +176,14 @@ def _measures(everything: Sequence[Scores]) -> dict[str, Any]:
     }
 
 
-def _interval_plots(everything: Sequence[Scores]) -> list[plots.Plot]:
-    measured = {one.name: accuracies(one) for one in everything}
+def _interval_plots(
+    everything: Sequence[Scores], found: Sequence[Mapping[str, Any]]
+) -> list[plots.Plot]:
     return [
         plots.intervals(
             {
-                name: Interval(of_run[measure], *of_run["intervals"][measure])
-                for name, of_run in measured.items()
+                one.name: Interval(of_run[measure], *of_run["intervals"][measure])
+                for one, of_run in zip(everything, found, strict=True)
             },
             heading,
         )
@@ -194,7 +198,7 @@ def _views(one: Scores) -> str:
     return f"{one.clips} clips{crops}, {one.average} averaged"
 
 
-def _slider(content: ReportContent) -> dict[str, Any] | None:
+def _slider(content: ReportContent, found: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What the page needs to fuse anew; None unless there are two runs, no larger than it can carry."""
     fusion = content.fusion
     if not fusion or not fusion.curve or sum(one.logits.size for one in content.runs) > MOST_SCORES:
@@ -202,7 +206,7 @@ def _slider(content: ReportContent) -> dict[str, Any] | None:
     first, second = content.runs
     taken = (fusion.rule.shares or {}).get(second.name, 0.5)
     plot = plots.weight_curve(fusion.curve, taken)
-    _, _, rows = accuracy_cells([_without_intervals(accuracies(one)) for one in content.runs])
+    _, _, rows = accuracy_cells([{**one, "intervals": {}} for one in found[:2]])
     matrix = _confusion(first)
     return {
         "second": second.name,
@@ -225,10 +229,6 @@ def _slider(content: ReportContent) -> dict[str, Any] | None:
             "pairs": PAIRS,
         },
     }
-
-
-def _without_intervals(measured: Mapping[str, Any]) -> dict[str, Any]:
-    return {**measured, "intervals": {}}
 
 
 def _base64(values: np.ndarray) -> str:
@@ -264,16 +264,17 @@ def _class_table(content: ReportContent) -> dict[str, Any]:
     rows = []
     for name, (videos, _) in found[0].items():
         shares = [of_run[name][1] for of_run in found]
-        cells = [{"value": videos, "shown": str(videos)}]
-        cells += [{"value": share, "shown": f"{100 * share:.1f}"} for share in shares]
+        cells: list[dict[str, Any]] = []
         if over:
             gain = shares[-1] - shares[names.index(over)]
             cells.append({"value": gain, "shown": f"{100 * gain:+z.1f}"})
+        cells += [{"value": share, "shown": f"{100 * share:.1f}"} for share in shares]
+        cells.append({"value": videos, "shown": str(videos)})
         rows.append({"name": name, "cells": cells})
     return {
         "heading": "What each class gains" if over else "Accuracy of each class",
         "over": over,
-        "headings": ["videos", *names, *(["gain"] if over else [])],
+        "headings": [*(["gain"] if over else []), *names, "videos"],
         "rows": rows,
     }
 
