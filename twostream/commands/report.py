@@ -1,4 +1,4 @@
-"""`twostream report`: runs and their fusion as one page."""
+"""`twostream report`: runs and their fusion as one page, or as data for other programs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,17 @@ from twostream.commands._shared import (
 if TYPE_CHECKING:
     from twostream.fusion import Weights
 
+_OUTPUTS = {"html": "report.html", "rerun": "report.rrd", "fiftyone": "twostream"}
+"""The forms of a report, and what each writes where nothing else is named."""
+
 
 @click.command(
     epilog=example(
         "twostream report",
-        "twostream report runs/spatial runs/temporal --weights fit -o fused.html",
-        "twostream report runs/i3d -o i3d.html --cache cache",
+        "twostream report runs/spatial runs/temporal --weights fit --explain -o fused.html",
+        "twostream report runs/i3d --cache cache -o i3d.html",
+        "twostream report --to rerun -o report.rrd",
+        "twostream report --to fiftyone --videos videos -o my-videos",
     )
 )
 @click.argument("runs", type=FOLDER, nargs=-1, metavar="[RUN…]")
@@ -33,9 +38,16 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("report.html"),
+    default=None,
+    show_default=", ".join(_OUTPUTS.values()),
+    help="The file to write; of FiftyOne the name of the data set.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(list(_OUTPUTS)),
+    default="html",
     show_default=True,
-    help="The file to write.",
+    help="A page; or data for Rerun or FiftyOne, which the extras [rerun] and [fiftyone] bring.",
 )
 @WEIGHTS
 @RULE
@@ -54,14 +66,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of how many videos of each kind frames and flow are shown.",
 )
+@click.option(
+    "--explain", is_flag=True, help="Show also what spoke for the class that a run names."
+)
+@click.option(
+    "--videos", type=FOLDER, default=None, help="The folder of the videos; for FiftyOne alone."
+)
 def report(
     runs: Sequence[Path],
-    output: Path,
+    output: Path | None,
+    to: str,
     weights: "Weights",
     rule: str,
     views: str,
     cache: Path,
     strips: int,
+    explain: bool,
+    videos: Path | None,
 ) -> None:
     """Show runs and their fusion on one page, which needs no other file.
 
@@ -69,20 +90,38 @@ def report(
     accuracies with intervals, what the fusion gains, confusion, learning curves, reliability, and the
     videos that the fusion rescued and lost. Of two runs a slider fuses anew with another weight.
     """
+    from flowcache.errors import UserError
     from twostream.commands._progress import Bar
     from twostream.html_report.content import read_content
     from twostream.html_report.page import check_output, write_page
-    from twostream.html_report.pictures import read_pictures
+    from twostream.html_report.pictures import chosen_ids, here, open_cache, read_pictures
+    from twostream.html_report.score_curves import networks_of
+    from twostream.html_report.to_fiftyone import write_dataset
+    from twostream.html_report.to_rerun import write_rrd
 
-    check_output(output)
-    content = read_content(runs or RUNS, weights, rule, views)
+    def say(line: str) -> None:
+        notes.print(line, soft_wrap=True)
+
+    folders, path = list(runs or RUNS), output or Path(_OUTPUTS[to])
+    if to == "fiftyone":
+        if videos is None:
+            raise UserError("FiftyOne shows the videos themselves: name their folder", "videos")
+        content = read_content(folders, weights, rule, views)
+        count = write_dataset(str(path), content, videos)
+        results.print(f"the data set {path} has {count} videos", soft_wrap=True)
+        return
+    check_output(path)
+    content = read_content(folders, weights, rule, views)
+    wanted = chosen_ids(content, strips)
+    opened = open_cache(cache, say) if wanted else None
+    ids = here(opened, wanted, say) if opened else []
+    networks = networks_of(folders, opened) if opened and ids and (explain or to == "rerun") else {}
     with Bar(notes, "pictures", "videos") as bar:
-        pictures = read_pictures(
-            content,
-            cache,
-            strips,
-            say=lambda line: notes.print(line, soft_wrap=True),
-            on_video=bar.progressed,
-        )
-    write_page(output, content, pictures)
-    results.print(f"{output}, {output.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        if to == "rerun":
+            if opened is None:
+                raise UserError("Rerun shows frames and flow: name a cache that has them", "cache")
+            write_rrd(path, content, opened, ids, networks, bar.progressed)
+        else:
+            pictures = read_pictures(opened, ids, networks, bar.progressed) if opened else {}
+            write_page(path, content, pictures)
+    results.print(f"{path}, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)

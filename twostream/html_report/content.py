@@ -44,7 +44,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class TestVideo:
+class ChosenVideo:
     """One test video, and what each of the runs and the fusion say of it."""
 
     id: str
@@ -62,13 +62,13 @@ class TestVideo:
 
 
 @dataclass(frozen=True)
-class TestVideos:
+class ChosenVideos:
     """Videos that have something in common."""
 
     name: str
     heading: str
     explanation: str
-    videos: Sequence[TestVideo]
+    videos: Sequence[ChosenVideo]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ReportContent:
     fusion: FusedRuns | None
     """None of a single run."""
 
-    chosen: Sequence[TestVideos]
+    chosen: Sequence[ChosenVideos]
     """The videos that the fusion rescued and those that it lost; of a single run, those it got wrong."""
 
     @property
@@ -120,10 +120,10 @@ def read_content(
     )
 
 
-def _wrong(run: Scores) -> TestVideos:
+def _wrong(run: Scores) -> ChosenVideos:
     own = _probability_of_label(run)
     rows = sorted(np.flatnonzero(~run.right()).tolist(), key=lambda row: float(own[row]))
-    return TestVideos(
+    return ChosenVideos(
         "wrong",
         "Videos that it got wrong",
         "Sorted by the probability of the true class, the lowest first.",
@@ -131,7 +131,7 @@ def _wrong(run: Scores) -> TestVideos:
     )
 
 
-def _rescued_and_lost(fusion: FusedRuns) -> Sequence[TestVideos]:
+def _rescued_and_lost(fusion: FusedRuns) -> Sequence[ChosenVideos]:
     runs = [one.labelled() for one in fusion.runs]
     fused, over = fusion.fused.labelled(), fusion.gain.over
     (best,) = (one for one in runs if one.name == over)
@@ -140,13 +140,13 @@ def _rescued_and_lost(fusion: FusedRuns) -> Sequence[TestVideos]:
     lost = np.flatnonzero(~fused.right() & best.right()).tolist()
     everything = [*runs, fused]
     return [
-        TestVideos(
+        ChosenVideos(
             "rescued",
             "Videos that the fusion rescued",
             f"The fusion is right and {over}, the best run alone, is wrong.",
             _videos(sorted(rescued, key=lambda r: -float(own[r])), everything, fusion.rule.name),
         ),
-        TestVideos(
+        ChosenVideos(
             "lost",
             "Videos that the fusion lost",
             f"{over}, the best run alone, is right and the fusion is wrong.",
@@ -159,7 +159,7 @@ def _probability_of_label(scores: Scores) -> np.ndarray:
     return np.take_along_axis(scores.softmax(), scores.labels[:, None], 1)[:, 0]
 
 
-def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> list[TestVideo]:
+def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> list[ChosenVideo]:
     """rule: by which the last of the scores were made of the others; None where none was."""
     probabilities = [one.softmax() for one in scores]
     right = [one.right() for one in scores]
@@ -179,7 +179,7 @@ def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> 
 
     first = scores[0]
     return [
-        TestVideo(
+        ChosenVideo(
             first.ids[row],
             first.classes[first.labels[row]],
             [answer(number, row) for number in range(len(scores))],

@@ -12,7 +12,7 @@ import numpy as np
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
 from twostream.html_report import plots
-from twostream.html_report.content import ReportContent, TestVideo
+from twostream.html_report.content import ChosenVideo, ReportContent
 from twostream.html_report.strips import VideoPictures
 from twostream.report.tables import accuracies, accuracy_cells
 from twostream.scoring.intervals import MEASURES, Interval
@@ -279,7 +279,7 @@ def _class_table(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def _note(videos: Sequence[TestVideo], pictures: Mapping[str, VideoPictures]) -> str:
+def _note(videos: Sequence[ChosenVideo], pictures: Mapping[str, VideoPictures]) -> str:
     """Which of the videos have no pictures."""
     without = sum(video.id not in pictures for video in videos)
     if not without:
@@ -287,7 +287,7 @@ def _note(videos: Sequence[TestVideo], pictures: Mapping[str, VideoPictures]) ->
     return f"{without} of {len(videos)} are shown without frames and flow."
 
 
-def _video(video: TestVideo, pictures: VideoPictures | None) -> dict[str, Any]:
+def _video(video: ChosenVideo, pictures: VideoPictures | None) -> dict[str, Any]:
     answers = [
         {
             "by": one.by,

@@ -1,12 +1,26 @@
 """The pictures of a report: of the videos that the fusion rescued and lost, from a cache."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
+from twostream.explanation.explain import explain
+from twostream.explanation.heat import heat_over
 from twostream.html_report.content import ReportContent
-from twostream.html_report.strips import VideoPictures, strip_of
+from twostream.html_report.strips import (
+    MOMENTS,
+    WIDTH,
+    Strip,
+    VideoPictures,
+    above_each_other,
+    data_address,
+    strip_of,
+)
+from twostream.prediction.networks import Network
 
 MOST = 8
 """Of how many videos of each kind frames are shown where nothing else is asked for."""
@@ -29,37 +43,50 @@ def open_cache(folder: Path, say: Callable[[str], None]) -> FlowCache | None:
 
 def here(cache: FlowCache, ids: Sequence[str], say: Callable[[str], None]) -> list[str]:
     """Those of the videos that a cache has; how many lack is said."""
-    kept = [identifier for identifier in ids if identifier in cache]
     if missing := [identifier for identifier in ids if identifier not in cache]:
         say(
             f"{len(missing)} of the {len(ids)} videos that are to be shown are not in {cache.root}, the "
             f"first is {missing[0]}"
         )
-    return kept
+    return [identifier for identifier in ids if identifier in cache]
 
 
 def read_pictures(
-    content: ReportContent,
-    folder: Path,
-    most: int = MOST,
-    say: Callable[[str], None] = lambda _: None,
+    cache: FlowCache,
+    ids: Sequence[str],
+    networks: Mapping[str, Network],
     on_video: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, VideoPictures]:
-    """Frames and flow of the chosen videos, by their ids, from the cache in a folder.
+    """Frames and flow of videos of a cache, by their ids.
 
-    most: of so many videos of each kind. say: is told what cannot be shown. on_video: is given how many
-    videos are done, and of how many.
+    networks: of the runs, by name; what in a video spoke for the class that each names is shown too.
+    on_video: is given how many videos are done, and of how many.
 
     Raises DamagedEntryError for an entry that cannot be read.
     """
-    wanted = chosen_ids(content, most)
-    cache = open_cache(folder, say) if wanted else None
-    if cache is None:
-        return {}
-    ids = here(cache, wanted, say)
     pictures = {}
     for number, identifier in enumerate(ids, 1):
         with cache[identifier] as entry:
-            pictures[identifier] = VideoPictures(strip_of(entry))
+            maps = [map_strip(name, network, entry) for name, network in networks.items()]
+            pictures[identifier] = VideoPictures(strip_of(entry), maps)
         on_video(number, len(ids))
     return pictures
+
+
+def map_strip(name: str, network: Network, entry: Entry) -> Strip:
+    """What a run looked at, and below it what spoke for the class that the run names."""
+    found = explain(network, entry)
+    count = min(MOMENTS, len(found.frames))
+    numbers = ((np.arange(count) + 0.5) * len(found.frames) / count).astype(int).tolist()
+    pictures = [
+        above_each_other(
+            found.frames[number], heat_over(found.frames[number], found.map[number], found), WIDTH
+        )
+        for number in numbers
+    ]
+    return Strip(
+        [data_address(picture) for picture in pictures],
+        [float(found.times[number]) for number in numbers],
+        f"{name}: what spoke for {found.label}, bright where most does "
+        f"({found.method.replace('_', ' ')}); pale where the network saw nothing.",
+    )

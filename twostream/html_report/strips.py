@@ -12,6 +12,9 @@ from flowcache.show.colour import flow_to_color
 from flowcache.show.render import survey
 from flowcache.types import UInt8
 
+MOMENTS, WIDTH = 6, 192
+"""How many moments of a video are shown, and how wide each is in pixels."""
+
 _QUALITY = 70
 """Of WebP, at which the pictures of a page look as they do in the cache."""
 
@@ -45,7 +48,7 @@ class VideoPictures:
     """The same with what spoke for the class that each run named."""
 
 
-def strip_of(entry: Entry, moments: int = 6, width: int = 192) -> Strip:
+def strip_of(entry: Entry, moments: int = MOMENTS, width: int = WIDTH) -> Strip:
     """Evenly spaced moments of a video, the middle one of each part, at this width in pixels.
 
     Raises DamagedEntryError for an entry that cannot be read.
