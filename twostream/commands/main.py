@@ -19,6 +19,7 @@ from twostream.commands.models import models
 from twostream.commands.predict import predict
 from twostream.commands.pretrain import pretrain
 from twostream.commands.protocol import protocol
+from twostream.commands.report import report
 from twostream.commands.show import show
 from twostream.commands.train import train
 
@@ -26,6 +27,7 @@ _IN_ORDER = (
     extract_flow,
     train,
     fuse,
+    report,
     predict,
     live,
     evaluate,
