@@ -100,7 +100,7 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
             for one, record in zip(runs, content.records, strict=True)
         ],
         "slider": _slider(content, found),
-        "matrix_width": max(21, 10 + 1.5 * len(first.classes)) if _is_small(first) else 21,
+        "matrix_width": max(21, 10 + 1.6 * len(first.classes)) if _is_small(first) else 21,
         "confusions": [_confusion(one) for one in everything],
         "class_table": _class_table(content),
         "curve_plots": [
