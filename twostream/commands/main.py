@@ -11,8 +11,12 @@ from twostream.commands.cache import cache
 from twostream.commands.compare import compare
 from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
+from twostream.commands.export import export
+from twostream.commands.export_flow import export_flow
 from twostream.commands.extract_flow import extract_flow
 from twostream.commands.fuse import fuse
+from twostream.commands.import_flow import import_flow
+from twostream.commands.live import live
 from twostream.commands.models import models
 from twostream.commands.predict import predict
 from twostream.commands.pretrain import pretrain
@@ -27,12 +31,16 @@ _IN_ORDER = (
     fuse,
     report,
     predict,
+    live,
     evaluate,
+    export,
     protocol,
     compare,
     pretrain,
     show,
     cache,
+    import_flow,
+    export_flow,
     models,
     demo,
 )

@@ -17,12 +17,10 @@ from twostream.data.index import Item
 from twostream.data.sampling import even_clips
 from twostream.explanation import methods
 from twostream.explanation.maps import normalise, on_picture
+from twostream.explanation.methods import AUTO
 from twostream.explanation.seen import pictures, read_seen, scale_of
 from twostream.prediction.networks import Network
 from twostream.runs.spec import Spec
-
-AUTO = "auto"
-"""Attention roll-out for transformers, Grad-CAM for convolutional networks, and RISE for all others."""
 
 Method = Callable[[Network, Clip, int], Float32]
 

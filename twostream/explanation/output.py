@@ -24,14 +24,14 @@ def require_kind(path: Path) -> None:
 
 
 def write_explanations(
-    path: Path, entry: Entry, explanations: Sequence[Explanation], title: str = ""
+    path: Path, entries: Sequence[Entry], explanations: Sequence[Explanation], title: str = ""
 ) -> None:
     """Write the explanations of one video: .png is a strip, .mp4 a video.
 
-    entry: of that video. explanations: one for each stream. Raises UserError for another ending.
+    explanations: one for each stream. entries: what each is of. Raises UserError for another ending.
     """
     require_kind(path)
     if path.suffix.lower() == ".png":
         write_png(path, draw_strip(explanations, title))
     else:
-        write_video(path, draw_overlay(entry, explanations, title), rate_of(entry))
+        write_video(path, draw_overlay(entries, explanations, title), rate_of(entries[0]))

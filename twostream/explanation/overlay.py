@@ -12,27 +12,27 @@ from twostream.explanation.heat import heat_over
 from twostream.explanation.seen import pictures, read_seen
 
 _HEIGHT = 240  # of each picture, pixels
-_GAP = 4
+_GAP = 8
 
 
 def draw_overlay(
-    entry: Entry, explanations: Sequence[Explanation], title: str = ""
+    entries: Sequence[Entry], explanations: Sequence[Explanation], title: str = ""
 ) -> Iterator[UInt8]:
     """Pictures, uint8 (H, W, 3) with even sides: the frame, and beside it each stream with its map.
 
-    entry: of the video that was explained. Between the frames that were looked at, the map goes over from
+    entries: what each explanation is of. Between the frames that were looked at, the map goes over from
     that of the last to that of the next.
     """
     h, w = explanations[0].map.shape[1:]
     width = round(_HEIGHT * w / h)
     size = _HEIGHT // 15
     whole = (1 + len(explanations)) * (width + _GAP) - _GAP
-    times = entry.times
-    for number in range(len(entry.flow)):
+    first, times = entries[0], entries[0].times
+    for number in range(min(len(entry.flow) for entry in entries)):
         canvas = Canvas(whole + whole % 2, _HEIGHT + 2 * size + (_HEIGHT + 2 * size) % 2)
-        canvas.write(f"{times[number]:.1f} s  {title}", 0, size // 3, size, room=width)
-        canvas.put(resized(entry.rgb[number], width, _HEIGHT), 0, 2 * size)
-        for column, one in enumerate(explanations, 1):
+        canvas.write(f"{times[number]:.1f} s  {title}", 0, size // 3, size, room=width - size)
+        canvas.put(resized(first.rgb[number], width, _HEIGHT), 0, 2 * size)
+        for column, (entry, one) in enumerate(zip(entries, explanations, strict=True), 1):
             x = column * (width + _GAP)
             values, means = read_seen(entry, one.spec, [number])
             (picture,) = pictures(values, means, one.spec, one.scale)

@@ -5,3 +5,6 @@ Each exposes `create`, which makes a callable (network, clip, label) → map. It
 float32 (T, H, W), the higher the more a place speaks for the class; its unit is the method's own. Raises
 UserError for a network that the method cannot be used with.
 """
+
+AUTO = "auto"
+"""Attention roll-out for transformers, Grad-CAM for convolutional networks, and RISE for all others."""

@@ -50,9 +50,14 @@ def _last_maps(network: "nn.Module", seen: "Tensor", label: int) -> "tuple[Tenso
 
     outputs: list[Tensor] = []
 
-    def keep(_: "nn.Module", __: Any, output: Any) -> None:
-        is_maps = isinstance(output, torch.Tensor) and output.ndim in (4, 5)
-        if is_maps and output.shape[-1] * output.shape[-2] > 1 and output.requires_grad:
+    def keep(_: nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(output, torch.Tensor) or output.ndim not in (4, 5):
+            return
+        places = output.shape[-1] * output.shape[-2]
+        # What a pooling makes larger, so as to fit a linear layer, has no more places than before.
+        before = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else output
+        enlarged = before.ndim == output.ndim and places > before.shape[-1] * before.shape[-2]
+        if places > 1 and not enlarged and output.requires_grad:
             outputs.append(output)
 
     handles = [module.register_forward_hook(keep) for module in network.modules()]
