@@ -46,6 +46,7 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
         ("report --weights 2", "--weights"),
         ("report --rule log_linear --weights 0.5", "--weights"),
         ("report --to rerun --cache nowhere -o a.rrd", "--cache"),
+        ("report --to rerun -o runs", "runs is a folder"),
         ("report --to fiftyone", "--videos"),
         ("report --views 3x10", "scores-3x10.npz does not exist"),
     ],
