@@ -108,7 +108,7 @@ def test_without_a_database_fiftyone_s_own_words_are_told(error, stub, content, 
         raise error("no MongoDB here\nand more")
 
     stub.dataset_exists = refusing
-    with pytest.raises(UserError, match="cannot make the data set mine: no MongoDB here$"):
+    with pytest.raises(UserError, match=r"cannot make the data set mine: no MongoDB here$"):
         write_dataset("mine", content, videos)
 
 
