@@ -175,16 +175,17 @@ def _answer(network: Network, clips: list[Clip], label: str | None) -> tuple[int
 def _method(network: Network, name: str) -> tuple[Method, str]:
     """A method and its name; see `AUTO`."""
     if name == AUTO:
-        name = _best_for(getattr(network, "model", None))
+        name = _best_for(network)
     method: Method = plugins.create(methods, name)
     return method, name
 
 
-def _best_for(model: Any) -> str:
-    if model is None:  # an exported network
+def _best_for(network: Network) -> str:
+    layers: Any = getattr(getattr(network, "model", None), "network", None)
+    if layers is None:  # an exported network shows none
         return "rise"
     from twostream.explanation.torch_model import has_convolutions, is_transformer
 
-    if is_transformer(model.network):
+    if is_transformer(layers):
         return "attention_rollout"
-    return "grad_cam" if has_convolutions(model.network) else "rise"
+    return "grad_cam" if has_convolutions(layers) else "rise"
