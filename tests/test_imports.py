@@ -92,7 +92,7 @@ FLOORS = {
         {"fusion", "report"},
         {"prediction", "inspect", "demo", "stages", "score_fusion"},
         {"explanation"},
-        {"protocol", "timeline", "export", "html_report"},
+        {"protocol", "timeline", "exporting", "html_report"},
         {"live"},
         {"api"},
         {"commands"},
@@ -112,6 +112,8 @@ HEAVY = {
     "numba",
     "scipy",
     "sklearn",
+    "onnx",
+    "onnxruntime",
 }
 """What takes so long to load that a command first does it when it needs it."""
 

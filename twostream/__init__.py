@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowcache.errors import UserError
-    from twostream.api import Clips, Run, create_model, fuse, load, run_protocol, save, train
+    from twostream.api import (
+        Clips,
+        Run,
+        create_model,
+        export,
+        fuse,
+        load,
+        run_protocol,
+        save,
+        train,
+    )
     from twostream.explanation.explain import Explanation, explain, explain_clip
     from twostream.explanation.of_videos import explain_video
+    from twostream.exporting.export import Exported
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
@@ -23,6 +34,7 @@ _HOMES = {
     "Comparison": "twostream.scoring.intervals",
     "Ensemble": "twostream.protocol.results",
     "Explanation": "twostream.explanation.explain",
+    "Exported": "twostream.exporting.export",
     "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
     "Prediction": "twostream.prediction.predict",
@@ -36,6 +48,7 @@ _HOMES = {
     "explain": "twostream.explanation.explain",
     "explain_clip": "twostream.explanation.explain",
     "explain_video": "twostream.explanation.of_videos",
+    "export": "twostream.api",
     "fuse": "twostream.api",
     "interval": "twostream.scoring.intervals",
     "load": "twostream.api",
@@ -50,6 +63,7 @@ __all__ = [
     "Comparison",
     "Ensemble",
     "Explanation",
+    "Exported",
     "Interval",
     "Listener",
     "Prediction",
@@ -63,6 +77,7 @@ __all__ = [
     "explain",
     "explain_clip",
     "explain_video",
+    "export",
     "fuse",
     "interval",
     "load",

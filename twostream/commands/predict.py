@@ -10,7 +10,7 @@ import click
 
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream.commands._click_options import FOLDER, given_by_user, options_of
+from twostream.commands._click_options import RUN, given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -41,16 +41,17 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
         "twostream predict videos/ --run runs/temporal --csv predictions.csv",
         "twostream predict match.mp4 --timeline --rule log_linear",
         "twostream predict clip.mp4 --explain strip.png",
+        "twostream predict match.mp4 --overlay shown.mp4",
     )
 )
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE
@@ -73,6 +74,11 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
     help="How that is found.",
 )
 @click.option(
+    "--overlay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one video with its flow, labels and timeline drawn in, as .mp4 or .avi.",
+)
+@click.option(
     "--csv",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a table of all videos into this file.",
@@ -93,6 +99,7 @@ def predict(
     timeline: bool,
     explain: Path | None,
     method: str,
+    overlay: Path | None,
     csv: Path | None,
     as_json: bool,
     **of_timeline: Any,
@@ -106,6 +113,7 @@ def predict(
     from twostream.prediction.videos import videos_at
     from twostream.timeline.predict import Timeline, predict_timeline
 
+    timeline |= overlay is not None
     _refuse_idle_options(ctx, timeline, explain)
     if csv and not csv.absolute().parent.is_dir():
         raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
@@ -132,6 +140,8 @@ def predict(
         outputs = outputs_for(found, explain)
         one = partial(predict_and_explain, predictor, outputs=outputs, method=method)
         one = partial(one, clips=clips, top=top, **how)
+    if overlay:
+        _require_one_video(overlay, found)
     predictions = _each(one, found, failures, None if as_json else table)
     if csv:
         header = Timeline.HEADER if timeline else Prediction.HEADER
@@ -142,6 +152,8 @@ def predict(
     broken = [each.partial for each in predictions if timeline and each.partial]
     print_lines((f"  partial: {why}" for why in broken), errors)
     print_lines((f"  failed: {why}" for _, why in failures), errors)
+    if overlay and predictions:
+        _write_overlay(overlay, predictions[0], predictor)
     if failures or broken:
         sys.exit(1)
 
@@ -182,6 +194,26 @@ def _write_csv(
     write_csv(path, [header, *rows, *([video, *blank, why] for video, why in failures)])
 
 
+def _require_one_video(overlay: Path, videos: Sequence[Path]) -> None:
+    """UserError unless there is one, and an overlay of it can be written, before anything is computed."""
+    from twostream.timeline.overlay import require_overlay
+
+    if len(videos) != 1:
+        raise UserError(
+            f"an overlay is of one video, and here are {len(videos)}: name one", "overlay"
+        )
+    require_overlay(overlay, videos[0])
+
+
+def _write_overlay(overlay: Path, timeline: Any, predictor: Any) -> None:
+    from twostream.commands._progress import Bar
+    from twostream.timeline.overlay import write_overlay
+
+    with Bar(notes, "overlay", "videos") as bar:
+        write_overlay(timeline, overlay, predictor, partial(bar.progressed, 0, 1))
+    notes.print(f"wrote {overlay}", soft_wrap=True)
+
+
 def _refuse_idle_options(ctx: click.Context, timeline: bool, explain: Path | None) -> None:
     """UserError for an option that would change nothing."""
     if timeline:
@@ -192,7 +224,7 @@ def _refuse_idle_options(ctx: click.Context, timeline: bool, explain: Path | Non
         advice = "a timeline has no use for it: leave it out"
     else:
         idle = given_by_user(ctx, _OF_TIMELINE)
-        advice = "it is for timelines: add --timeline"
+        advice = "it is for timelines: add --timeline or --overlay"
     if not explain and not idle:
         idle, advice = given_by_user(ctx, ("method",)), "it is for explanations: add --explain FILE"
     if idle:

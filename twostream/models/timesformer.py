@@ -79,7 +79,7 @@ class DividedBlock(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B, 1 + T·N, D) → (B, 1 + T·N, D)."""
-        batch, width = len(x), x.shape[-1]
+        batch, width = x.shape[0], x.shape[-1]
         token, patches = x[:, :1], x[:, 1:].reshape(batch, frames, -1, width)
 
         of_place = patches.transpose(1, 2).reshape(-1, frames, width)

@@ -204,7 +204,7 @@ def tokens_of(maps: Tensor) -> Tensor:
 
 def with_class_token(token: Tensor, tokens: Tensor) -> Tensor:
     """One class token (1, 1, D) before the tokens of each row (B, N, D) → (B, 1 + N, D)."""
-    return torch.cat((token.expand(len(tokens), -1, -1), tokens), 1)
+    return torch.cat((token.expand(tokens.shape[0], -1, -1), tokens), 1)
 
 
 # Positions
