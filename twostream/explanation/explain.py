@@ -132,7 +132,8 @@ def explain_clip(
     spec = network.spec
     number, probability = _answer(network, [clip], label)
     way, name = _method(network, method)
-    values, means = clip.values[0], clip.mean[0]
+    gain = clip.gain[0]  # a mirrored field moves the other way
+    values, means = clip.values[0] * gain[:, None, None], clip.mean[0] * gain
     scale = scale_of(values, means, spec)
     frames = pictures(values, means, spec, scale)
     t, height, width, _ = frames.shape
