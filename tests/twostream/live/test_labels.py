@@ -1,5 +1,7 @@
 """Labels as a source goes on, against the prediction of the same frames as a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_sources import MadeClock, MadeSource
@@ -9,7 +11,7 @@ from stub_networks import CLASSES, stub_network
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
 from twostream.live.pipeline import Live
-from twostream.live.setup import labeller_of
+from twostream.live.setup import labeller_of, note_on_rate
 from twostream.live.source import open_source
 from twostream.prediction.predict import Predictor
 
@@ -169,3 +171,19 @@ def test_frames_that_are_too_small_for_the_algorithm_are_refused(predictor_of):
     predictor = predictor_of(run=stub_network("temporal", recipe_of("12"), crop=8))
     with pytest.raises(UserError, match="too small for dis"):
         labels_of(predictor, MadeSource(numbered(6)), algorithm="dis")
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"), [(15.0, True), (60.0, True), (25.0, False), (29.97, False), (0.0, False)]
+)
+def test_a_source_of_another_rate_than_the_training_videos_is_told(predictor_of, rate, told):
+    network = stub_network("temporal", recipe_of())
+    network.spec = replace(network.spec, frame_rates=(25.0, 30.0))
+    predictor, source = predictor_of(run=network), MadeSource([], rate=rate)
+    note = note_on_rate(predictor, source)
+    assert bool(note) == told
+    if told:
+        assert f"gives {rate:g} frames/s, and the networks were trained on 25 to 30" in note
+    by_time = stub_network("temporal", recipe_of(), fps=10.0, stride=None)
+    by_time.spec = replace(by_time.spec, frame_rates=(25.0, 30.0))
+    assert note_on_rate(predictor_of(run=by_time), source) == ""
