@@ -12,6 +12,7 @@ from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_video
+from flowcache.video.decode import Video
 from twostream.data.clip_reader import ClipReader
 from twostream.data.crop_and_flip import fixed_views
 from twostream.data.index import read_index
@@ -193,3 +194,27 @@ def test_flow_that_nobody_reads_is_not_computed(trained, long):
     temporal.recipes = spatial.recipes
     with pytest.raises(UserError, match="of another machine"):
         predict_timeline(temporal, long[0], FINE)
+
+
+@pytest.mark.slow
+def test_real_files_of_all_kinds_give_a_timeline_or_a_sentence(predictor, data):
+    told = {}
+    for video in sorted((data / "odd").iterdir()):
+        try:
+            told[video.name] = predict_timeline(predictor, video)
+        except UserError as error:
+            told[video.name] = str(error)
+    refused = {name for name, one in told.items() if isinstance(one, str)}
+    assert all(name in told[name] and "\n" not in told[name] for name in refused)
+    assert refused == {"bad_video.mp4", "testsrc2_mpeg4.mp4"}  # no video; a single frame
+    whole = {name: one for name, one in told.items() if name not in refused}
+    assert {name for name, one in whole.items() if one.partial} == {"corrupted.mp4"}
+    # 28 of 50 frames, at ten a second; and a container that says 444 frames and holds 68.
+    assert whole["corrupted.mp4"].edges[-1] == pytest.approx(2.8, abs=0.1)
+    with Video(data / "odd" / "tree.avi") as tree:
+        end = tree.times[-1] + 1 / float(tree.rate)
+    assert whole["tree.avi"].edges[-1] == pytest.approx(end, abs=0.1)
+    for one in whole.values():
+        for segments in one.segments.values():
+            assert segments[0].start == pytest.approx(one.edges[0])
+            assert segments[-1].end == pytest.approx(one.edges[-1])
