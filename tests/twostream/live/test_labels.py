@@ -10,6 +10,8 @@ from stub_networks import CLASSES, stub_network
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
+from twostream.live.capture import Captured
+from twostream.live.motion import Moved
 from twostream.live.pipeline import Live
 from twostream.live.setup import labeller_of, note_on_rate
 from twostream.live.source import open_source
@@ -120,11 +122,26 @@ def test_a_gap_that_is_longer_than_a_clip_leaves_nothing_of_what_was_before(pred
     assert [levels(clip) for clip in network.seen] == [[0, 1, 2, 3], [4] * 4, [4, 4, 4, 5]]
 
 
+@pytest.mark.parametrize("frame_step", [1, 3])
+@pytest.mark.parametrize("taken", [(0, 6, 7, 8, 9), (0, 1, 9, 10), (2, 9, 10), (5, 9, 10)], ids=str)
+def test_the_first_frames_which_have_no_flow_stand_for_no_others(predictor_of, taken, frame_step):
+    network = stub_network("temporal", recipe_of(frame_step=frame_step), length=5)
+    labeller, _ = labeller_of(predictor_of(run=network), seconds=1.0)
+    field = np.ones((2, 24, 32), np.int8)
+    for number in taken:
+        codes = field * number if number >= frame_step else None
+        picture = numbered(1)[0]
+        labeller.add(Moved(Captured(number, number / 25, 0.0, [picture], [None]), [codes]))
+        labeller.label()
+    assert network.seen
+    for clip in network.seen:
+        assert clip.values.shape[:2] == (1, 5)
+        assert {*np.unique(clip.values)} <= {*taken} - {*range(frame_step)}
+    assert network.seen[-1].values[0, -1].max() == taken[-1]
+
+
 def labeller_frames(labeller, pictures, left_out=(), numbers=None):
     """Let a labeller see frames without the threads before it, and label each."""
-    from twostream.live.capture import Captured
-    from twostream.live.motion import Moved
-
     for place, picture in enumerate(pictures):
         if place not in left_out:
             number = numbers[place] if numbers else place
