@@ -123,7 +123,9 @@ def test_a_gap_that_is_longer_than_a_clip_leaves_nothing_of_what_was_before(pred
 
 
 @pytest.mark.parametrize("frame_step", [1, 3])
-@pytest.mark.parametrize("taken", [(0, 6, 7, 8, 9), (0, 1, 9, 10), (2, 9, 10), (5, 9, 10)], ids=str)
+@pytest.mark.parametrize(
+    "taken", [(0, 6, 7, 8, 9), (0, 1, 9, 10), (2, 9, 10), (5, 12, 13)], ids=str
+)
 def test_the_first_frames_which_have_no_flow_stand_for_no_others(predictor_of, taken, frame_step):
     network = stub_network("temporal", recipe_of(frame_step=frame_step), length=5)
     labeller, _ = labeller_of(predictor_of(run=network), seconds=1.0)
