@@ -90,8 +90,9 @@ FLOORS = {
         {"runs"},
         {"scoring", "training"},
         {"fusion", "report"},
-        {"prediction", "inspect", "demo", "stages", "score_fusion", "explanation"},
-        {"protocol", "timeline", "export", "html_report"},
+        {"prediction", "inspect", "demo", "stages", "score_fusion"},
+        {"explanation"},
+        {"protocol", "timeline", "exporting", "html_report"},
         {"live"},
         {"api"},
         {"commands"},
@@ -111,6 +112,8 @@ HEAVY = {
     "numba",
     "scipy",
     "sklearn",
+    "onnx",
+    "onnxruntime",
 }
 """What takes so long to load that a command first does it when it needs it."""
 

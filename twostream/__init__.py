@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowcache.errors import UserError
-    from twostream.api import Clips, Run, create_model, fuse, load, run_protocol, save, train
+    from twostream.api import (
+        Clips,
+        Run,
+        create_model,
+        export,
+        fuse,
+        load,
+        run_protocol,
+        save,
+        train,
+    )
+    from twostream.explanation.explain import Explanation, explain, explain_clip
+    from twostream.explanation.of_videos import explain_video
+    from twostream.exporting.export import Exported
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
@@ -20,6 +33,8 @@ _HOMES = {
     "Clips": "twostream.api",
     "Comparison": "twostream.scoring.intervals",
     "Ensemble": "twostream.protocol.results",
+    "Explanation": "twostream.explanation.explain",
+    "Exported": "twostream.exporting.export",
     "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
     "Prediction": "twostream.prediction.predict",
@@ -30,6 +45,10 @@ _HOMES = {
     "UserError": "flowcache.errors",
     "compare": "twostream.scoring.intervals",
     "create_model": "twostream.api",
+    "explain": "twostream.explanation.explain",
+    "explain_clip": "twostream.explanation.explain",
+    "explain_video": "twostream.explanation.of_videos",
+    "export": "twostream.api",
     "fuse": "twostream.api",
     "interval": "twostream.scoring.intervals",
     "load": "twostream.api",
@@ -43,6 +62,8 @@ __all__ = [
     "Clips",
     "Comparison",
     "Ensemble",
+    "Explanation",
+    "Exported",
     "Interval",
     "Listener",
     "Prediction",
@@ -53,6 +74,10 @@ __all__ = [
     "UserError",
     "compare",
     "create_model",
+    "explain",
+    "explain_clip",
+    "explain_video",
+    "export",
     "fuse",
     "interval",
     "load",

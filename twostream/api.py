@@ -17,6 +17,8 @@ from twostream import models, stages
 from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.streams import STREAMS, Stream
+from twostream.exporting.export import Exported
+from twostream.exporting.export import export as write_exported
 from twostream.fusion import Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
@@ -303,12 +305,28 @@ class LoadedRuns(Predictor):
 def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = None) -> LoadedRuns:
     """The networks of one or several runs, for new videos: `load("runs/temporal")("v.mp4")`.
 
+    runs: their folders, or files that `export` wrote.
+
     networks: of one's own, by the names of the runs' folders; they get the trained weights.
 
     Raises UserError for a folder without a network, and where not all know the same classes.
     """
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
     return LoadedRuns(folders, networks or {})
+
+
+def export(
+    run: str | Path | Run, output: str | Path, *, network: nn.Module | None = None
+) -> Exported:
+    """Write the network of a run for other programs: `export("runs/temporal", "temporal.onnx")`.
+
+    output: its ending is its format: .onnx, .pt2 or .safetensors. network: of one's own, which gets the
+    trained weights. `load` takes the written file in place of the run, but for a .pt2.
+
+    Raises UserError for another ending, for a network that cannot be written so, and where its logits
+    differ from PyTorch's by more than 1e-3; then there is no file.
+    """
+    return write_exported(run.folder if isinstance(run, Run) else Path(run), Path(output), network)
 
 
 def fuse(

@@ -59,6 +59,11 @@ class EntryWriter:
         self._times.append(frames.times)
         self._check()
 
+    def leave_out_frames(self, count: int) -> None:
+        """There are so many frames, and no picture of them is kept; their time stamps are counted."""
+        self._offsets = [0] * (count + 1)
+        self._times = [np.full(count, np.nan)]
+
     def add_codes(self, codes: Codes, saturated: int) -> None:
         """Append quantised fields (T, 2, H, W), of whose numbers so many saturated."""
         if self._flow is None:
@@ -86,6 +91,7 @@ class EntryWriter:
         rate: Fraction | None,
         partial: str,
         complete: str = "unknown",
+        flow_sha256: str = "",
     ) -> EntryInfo:
         """Write what is known only at the end."""
         if self._flow is None:
@@ -105,6 +111,7 @@ class EntryWriter:
             saturated=self.saturated,
             partial=partial,
             complete="unknown" if partial else complete,
+            flow_sha256=flow_sha256,
         )
         text = info.to_json().encode()
         if len(text) > INFO_LIMIT:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowcache import algorithms, plugins
-from flowcache.cache.recipe import Recipe
+from flowcache.cache.recipe import IMPORTED, Recipe
 from flowcache.errors import UserError
 from flowcache.types import Backend
 
@@ -73,14 +73,18 @@ def choose(
 def for_this_machine(recipe: Recipe) -> Recipe:
     """The recipe, or the same on the CPU's backend where its own cannot be repeated here.
 
-    That is where this machine lacks the device, or has the backend in another version.
+    That is where this machine lacks the device, or has the backend in another version. Raises UserError
+    for flow that was imported.
     """
+    if recipe.algorithm == IMPORTED:
+        recipe.create_algorithm()  # which says why there is none, before a video is opened
     if recipe.backend == "cpu":
         return recipe
     backend = algorithms.backend(recipe.algorithm, recipe.backend)
-    own = algorithms.create(recipe.algorithm, recipe.backend, **recipe.options)
-    if devices_of(backend) and own.version == recipe.algorithm_version:
-        return recipe
+    if devices_of(backend):
+        own = algorithms.create(recipe.algorithm, recipe.backend, **recipe.options)
+        if own.version == recipe.algorithm_version:
+            return recipe
     fields = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
     return Recipe.of(
         recipe.algorithm, recipe.options, **{name: getattr(recipe, name) for name in fields}
@@ -88,10 +92,13 @@ def for_this_machine(recipe: Recipe) -> Recipe:
 
 
 def devices_of(backend: Backend) -> Sequence[str]:
-    """The devices of this machine that a backend can run on."""
+    """The devices of this machine that a backend can run on; none where it lacks PyTorch."""
     if not backend.batched:
         return ["cpu"]
-    devices: Sequence[str] = importlib.import_module(backend.module).devices()
+    try:
+        devices: Sequence[str] = importlib.import_module(backend.module).devices()
+    except ModuleNotFoundError:
+        return []
     return devices
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flowcache import plugins
 from flowcache.errors import UserError
-from twostream.commands._click_options import FOLDER, given_by_user, options_of
+from twostream.commands._click_options import RUN, given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -23,6 +24,7 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
+from twostream.explanation import methods
 from twostream.runs.training_options import Average
 from twostream.timeline.options import TimelineOptions
 
@@ -38,17 +40,18 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
         "twostream predict clip.mp4 --weights 0.5",
         "twostream predict videos/ --run runs/temporal --csv predictions.csv",
         "twostream predict match.mp4 --timeline --rule log_linear",
+        "twostream predict clip.mp4 --explain strip.png",
         "twostream predict match.mp4 --overlay shown.mp4",
     )
 )
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE
@@ -56,6 +59,20 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
 @click.option("--timeline", is_flag=True, help="Say what is done when, in segments of long videos.")
 @options_of(TimelineOptions)
+@click.option(
+    "--explain",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Show where in the frames and in the flow each run saw its best class: a strip (.png), a video "
+    "(.mp4), or a folder of strips.",
+)
+@click.option(
+    "--method",
+    type=click.Choice([methods.AUTO, *plugins.names(methods)]),
+    default=methods.AUTO,
+    show_default="attention_rollout for transformers, else grad_cam",
+    help="How that is found.",
+)
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -80,6 +97,8 @@ def predict(
     average: Average,
     top: int,
     timeline: bool,
+    explain: Path | None,
+    method: str,
     overlay: Path | None,
     csv: Path | None,
     as_json: bool,
@@ -89,12 +108,13 @@ def predict(
 
     Each run says its best classes, and so does the fusion of several.
     """
+    from twostream.explanation.of_videos import outputs_for, predict_and_explain
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.prediction.videos import videos_at
     from twostream.timeline.predict import Timeline, predict_timeline
 
     timeline |= overlay is not None
-    _refuse_idle_options(ctx, timeline)
+    _refuse_idle_options(ctx, timeline, explain)
     if csv and not csv.absolute().parent.is_dir():
         raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
     predictor = Predictor(run)
@@ -116,6 +136,10 @@ def predict(
     else:
         one, table = partial(predictor, clips=clips, top=top, **how), _best
     found, failures = videos_at(videos)
+    if explain:
+        outputs = outputs_for(found, explain)
+        one = partial(predict_and_explain, predictor, outputs=outputs, method=method)
+        one = partial(one, clips=clips, top=top, **how)
     if overlay:
         _require_one_video(overlay, found)
     predictions = _each(one, found, failures, None if as_json else table)
@@ -190,15 +214,19 @@ def _write_overlay(overlay: Path, timeline: Any, predictor: Any) -> None:
     notes.print(f"wrote {overlay}", soft_wrap=True)
 
 
-def _refuse_idle_options(ctx: click.Context, timeline: bool) -> None:
+def _refuse_idle_options(ctx: click.Context, timeline: bool, explain: Path | None) -> None:
     """UserError for an option that would change nothing."""
     if timeline:
         told = click.core.ParameterSource.COMMANDLINE
-        idle = [name for name in ("clips", "top") if ctx.get_parameter_source(name) is told]
+        idle = [
+            name for name in ("clips", "top", "explain") if ctx.get_parameter_source(name) is told
+        ]
         advice = "a timeline has no use for it: leave it out"
     else:
         idle = given_by_user(ctx, _OF_TIMELINE)
         advice = "it is for timelines: add --timeline or --overlay"
+    if not explain and not idle:
+        idle, advice = given_by_user(ctx, ("method",)), "it is for explanations: add --explain FILE"
     if idle:
         raise UserError(advice, idle[0])
 

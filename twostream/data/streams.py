@@ -51,6 +51,7 @@ class Stream:
         mean and deviation; see `twostream.nets.pretrained`.
     scale: value of one integer step of each channel, given the recipe.
     unit_scale: the same for what is in the units of `Clips`, gray levels or pixels.
+    limits: the least and the greatest integer, given the recipe.
     """
 
     name: str
@@ -63,6 +64,13 @@ class Stream:
     is_colour: bool
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
+    limits: Callable[[Recipe], tuple[int, int]]
+
+    def integers(self, recipe: Recipe) -> np.dtype[np.integer]:
+        """The type of the integers of a clip: uint8, int8 or int16."""
+        low, high = self.limits(recipe)
+        fits = (np.uint8, np.int8, np.int16)
+        return next(np.dtype(t) for t in fits if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
 
 
 # Named functions, because a stream is pickled into loading processes.
@@ -106,6 +114,18 @@ def _difference_scale(_: Recipe) -> tuple[float, ...]:
     return _DIFFERENCE_SCALE
 
 
+def _rgb_limits(_: Recipe) -> tuple[int, int]:
+    return 0, 255
+
+
+def _flow_limits(recipe: Recipe) -> tuple[int, int]:
+    return -recipe.quantizer.levels, recipe.quantizer.levels
+
+
+def _difference_limits(_: Recipe) -> tuple[int, int]:
+    return -255, 255
+
+
 _RGB_SCALE = (1 / 255, 1 / 255, 1 / 255)
 # As large as frames are for a network that wants them divided by their deviation of about 0.225.
 _DIFFERENCE_SCALE = tuple(scale / 0.225 for scale in _RGB_SCALE)
@@ -121,6 +141,7 @@ SPATIAL = Stream(
     is_colour=True,
     scale=_rgb_scale,
     unit_scale=_RGB_SCALE,
+    limits=_rgb_limits,
 )
 
 TEMPORAL = Stream(
@@ -134,6 +155,7 @@ TEMPORAL = Stream(
     is_colour=False,
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
+    limits=_flow_limits,
 )
 
 # Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
@@ -149,6 +171,7 @@ DIFFERENCE = Stream(
     is_colour=False,
     scale=_difference_scale,
     unit_scale=_DIFFERENCE_SCALE,
+    limits=_difference_limits,
 )
 
 STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}

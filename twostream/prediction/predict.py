@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from flowcache.cache.entry import Entry
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
@@ -57,6 +58,9 @@ class Prediction:
             for name, classes in self.best.items()
         }
         return {"video": self.video, **best}
+
+
+OnEntries = Callable[[Prediction, Mapping[str, Entry]], None]
 
 
 class Predictor:
@@ -122,11 +126,13 @@ class Predictor:
         average: Average = "logits",
         top: int = 5,
         on_share: OnShare = lambda _: None,
+        on_entries: OnEntries = lambda _, __: None,
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
         weights, rule: see `rule`. clips, crops, average: see `Scores`. on_share: is told how much of the
-        video's flow is done, 0 to 1.
+        video's flow is done, 0 to 1. on_entries: is given the prediction and, by the names of the runs,
+        what each saw of the video, which is gone when the call returns.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -136,18 +142,23 @@ class Predictor:
             raise UserError(f"{video} is no file: name a video", "videos")
         networks = dict(zip(self.names, self.networks, strict=True))
         logits: dict[str, Float32] = {}
+        entries: dict[str, Entry] = {}
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             for number, (recipe, names) in enumerate(self.groups):
                 share = share_of_pass(on_share, number, len(self.groups))
                 cache, item = _extract(video, recipe, Path(folder) / str(number), share)
                 for name in names:
+                    entries[name] = cache.entry(item.id)
                     spec = networks[name].spec
                     reader = ClipReader(cache, spec.values, spec.clip)
                     logits[name] = logits_of_video(
                         networks[name], reader, item, clips=clips, crops=crops, average=average
                     )
-        scores = self.scores([str(video)], logits, fusion, clips, crops, average)
-        return Prediction(str(video), {one.name: _best(one, top) for one in scores})
+            scores = self.scores([str(video)], logits, fusion, clips, crops, average)
+            best = {one.name: _best(one, top) for one in scores}
+            prediction = Prediction(str(video), best)
+            on_entries(prediction, entries)
+        return prediction
 
     @property
     def groups(self) -> list[tuple[Recipe, list[str]]]:
