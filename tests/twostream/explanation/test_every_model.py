@@ -12,6 +12,7 @@ from twostream import models
 from twostream.data.clip_reader import Clip
 from twostream.explanation import methods
 from twostream.explanation.explain import explain_clip
+from twostream.explanation.methods._last_maps import last_maps
 
 LENGTH, SIDE, CLASSES = 8, 48, ("a", "b", "c", "d", "e")
 TRANSFORMERS = {"mvit", "timesformer", "videomae", "vivit"}
@@ -103,3 +104,17 @@ def test_grad_cam_is_the_class_activation_map_of_the_last_layer(name):
         compared += 1
         assert agreement > 0.98
     assert compared
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "places"),
+    [("tiny", 112, 7), ("tiny", 96, 12), ("tiny", 48, 12), ("tiny", 6, 2)],
+)
+def test_hires_cam_takes_the_last_maps_of_seven_places_or_more(name, side, places):
+    """The network halves its side four times; where it never has seven, Grad-CAM's maps are taken."""
+    spec = spec_of("temporal", length=LENGTH, side=side, classes=CLASSES)
+    network = network_of(with_statistics(build(name, channels=2, length=LENGTH)), spec)
+    values = np.random.default_rng(0).integers(-60, 60, (1, LENGTH, 2, side, side)).astype(np.int8)
+    clip = clip_of()._replace(values=values)
+    found, _ = last_maps(network, clip, 0, "hires_cam", 7)
+    assert found.shape[-1] == places
