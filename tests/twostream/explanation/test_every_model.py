@@ -60,14 +60,15 @@ def test_a_model_is_explained_by_the_method_that_suits_it(name):
 
 
 POOLED = {
-    "early_fusion": ("backbone.features", {}),
-    "i3d": ("Mixed_5c", {}),
-    "inflate": ("backbone.features", {}),
-    "mc3": ("layer4", {}),
-    "resnet": ("backbone.layer4", {}),
-    "tiny": ("backbone.features", {}),
+    "early_fusion": "backbone.avgpool",
+    "efficientnet_lite": "backbone._pool",
+    "i3d": "avg_pool",
+    "inflate": "backbone.avgpool",
+    "mc3": "avgpool",
+    "resnet": "backbone.avgpool",
+    "tiny": "backbone.avgpool",
 }
-"""Models that average the maps of this layer and have one linear layer behind."""
+"""Models that have one linear layer behind this pooling, by which maps are averaged."""
 
 
 @pytest.mark.parametrize(
@@ -79,11 +80,10 @@ def test_grad_cam_is_the_class_activation_map_of_the_last_layer(name):
     Σ_k w_k f_k(x, y) with the weights of the linear layer, to which Grad-CAM comes down where the maps
     are averaged (Selvaraju et al. 2017, section 3.1).
     """
-    layer, options = POOLED[name]
-    network, clip = made(name, **options), clip_of()
+    network, clip = made(name), clip_of()
     module = network.model.network
-    last, caught = module.get_submodule(layer), []
-    handle = last.register_forward_hook(lambda *parts: caught.append(parts[2]))
+    pooling, caught = module.get_submodule(POOLED[name]), []
+    handle = pooling.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     network.logits(clip)
     handle.remove()
     head = module.get_submodule(module.pretrained.head)

@@ -26,14 +26,14 @@ def last_maps(
     # cuDNN's recurrent layers have no gradient in evaluation.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         seen = seen_by(model, clip).requires_grad_()
-        outputs, logits = _outputs(model.network, seen)
-        fine = [one for one in outputs if min(one.shape[-2:]) >= places]
-        for output in (*reversed(fine), *reversed(outputs)):
+        passed, logits = _passed(model.network, seen)
+        fine = [one for one in passed if min(one.shape[-2:]) >= places]
+        for maps in (*reversed(fine), *reversed(passed)):
             (gradient,) = torch.autograd.grad(
-                logits[0, label], output, retain_graph=True, allow_unused=True
+                logits[0, label], maps, retain_graph=True, allow_unused=True
             )
             if gradient is not None:
-                return _in_time(output.detach(), model.network), _in_time(gradient, model.network)
+                return _in_time(maps.detach(), model.network), _in_time(gradient, model.network)
     raise UserError(
         f"{method} needs maps of several places, and no layer of this network has any in a clip of "
         f"{seen.shape[-1]}×{seen.shape[-2]} pixels: choose rise",
@@ -41,25 +41,36 @@ def last_maps(
     )
 
 
-def _outputs(network: "nn.Module", seen: "Tensor") -> "tuple[list[Tensor], Tensor]":
-    """What all layers make of a clip that has more than one place, in order, and the logits."""
+def _passed(network: "nn.Module", seen: "Tensor") -> "tuple[list[Tensor], Tensor]":
+    """What of a clip goes through layers in more than one place, in order, and the logits."""
     import torch
 
-    outputs: list[Tensor] = []
+    found: list[Tensor] = []
 
-    def keep(_: "nn.Module", inputs: Any, output: Any) -> None:
-        if not isinstance(output, torch.Tensor) or output.ndim not in (4, 5):
-            return
-        places = output.shape[-1] * output.shape[-2]
+    def places(value: Any) -> int:
+        is_maps = isinstance(value, torch.Tensor) and value.ndim in (4, 5) and value.requires_grad
+        return value.shape[-1] * value.shape[-2] if is_maps else 0
+
+    def before(_: "nn.Module", inputs: Any) -> None:
+        # An activation between two layers is seen by the second alone; what is padded has another size.
+        if found and inputs and places(inputs[0]) and inputs[0].shape[-2:] == found[-1].shape[-2:]:
+            found.append(inputs[0])
+
+    def after(_: "nn.Module", inputs: Any, output: Any) -> None:
         # What a pooling makes larger, so as to fit a linear layer, has no more places than before.
-        before = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else output
-        enlarged = before.ndim == output.ndim and places > before.shape[-1] * before.shape[-2]
-        if places > 1 and not enlarged and output.requires_grad:
-            outputs.append(output)
+        if places(output) > 1 and not (inputs and 0 < places(inputs[0]) < places(output)):
+            found.append(output)
 
-    handles = [module.register_forward_hook(keep) for module in network.modules()]
+    handles = [
+        handle
+        for module in network.modules()
+        for handle in (
+            module.register_forward_pre_hook(before),
+            module.register_forward_hook(after),
+        )
+    ]
     try:
-        return outputs, network(seen)
+        return found, network(seen)
     finally:
         for handle in handles:
             handle.remove()
