@@ -45,7 +45,7 @@ def clip_of(stream="temporal", seed=0):
 def test_a_model_is_explained_by_the_method_that_suits_it(name):
     network, clip = made(name), clip_of()
     one = explain_clip(network, clip)
-    assert one.method == ("attention_rollout" if name in TRANSFORMERS else "grad_cam")
+    assert one.method == ("attention_rollout" if name in TRANSFORMERS else "hires_cam")
     assert one.map.shape == (LENGTH, SIDE, SIDE)
     assert one.map.dtype == np.float32
     assert one.map.min() == 0
@@ -53,6 +53,13 @@ def test_a_model_is_explained_by_the_method_that_suits_it(name):
     logits = network.logits(clip)[0]
     assert one.label == CLASSES[logits.argmax()]
     assert one.probability == pytest.approx(np.exp(logits.max() - np.logaddexp.reduce(logits)))
+    if name not in TRANSFORMERS:
+        grad_cam = plugins.create(methods, "grad_cam")
+        found = next(map for label in range(5) if (map := grad_cam(network, clip, label)).any())
+        assert found.shape == one.map.shape
+        assert np.isfinite(found).all()
+        assert found.min() >= 0
+        assert np.ptp(found) > 0
     # It is asked for once and leaves nothing behind.
     assert np.array_equal(explain_clip(network, clip).map, one.map)
     assert all(p.grad is None for p in network.model.parameters())
