@@ -7,11 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowcache.cache.entry import DamagedEntryError, Entry
+    from flowcache.cache.entry import DamagedEntryError, Entry, NoFramesError
     from flowcache.cache.info import EntryInfo
     from flowcache.cache.recipe import Recipe
     from flowcache.cache.store import FlowCache
     from flowcache.errors import UserError
+    from flowcache.exchange.export import export_flow
+    from flowcache.exchange.import_many import import_flow
     from flowcache.extraction.api import extract, open_cache, optical_flow
     from flowcache.extraction.outcome import Outcome, Summary
     from flowcache.show.colour import flow_to_color
@@ -27,13 +29,16 @@ _HOMES = {
     "FlowCache": "cache.store",
     "FlowStack": "types",
     "Frames": "types",
+    "NoFramesError": "cache.entry",
     "Outcome": "extraction.outcome",
     "Recipe": "cache.recipe",
     "Summary": "extraction.outcome",
     "UserError": "errors",
     "Video": "video.decode",
+    "export_flow": "exchange.export",
     "extract": "extraction.api",
     "flow_to_color": "show.colour",
+    "import_flow": "exchange.import_many",
     "open_cache": "extraction.api",
     "optical_flow": "extraction.api",
 }
@@ -48,13 +53,16 @@ __all__ = [
     "FlowCache",
     "FlowStack",
     "Frames",
+    "NoFramesError",
     "Outcome",
     "Recipe",
     "Summary",
     "UserError",
     "Video",
+    "export_flow",
     "extract",
     "flow_to_color",
+    "import_flow",
     "open_cache",
     "optical_flow",
 ]

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
         save,
         train,
     )
+    from twostream.explanation.explain import Explanation, explain, explain_clip
+    from twostream.explanation.of_videos import explain_video
     from twostream.exporting.export import Exported
+    from twostream.html_report.write import write_report
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
     from twostream.scoring.scores import Scores
     from twostream.stages import Listener
+    from twostream.timeline.predict import Timeline
 
 _HOMES = {
     "Clips": "twostream.api",
     "Comparison": "twostream.scoring.intervals",
     "Ensemble": "twostream.protocol.results",
+    "Explanation": "twostream.explanation.explain",
     "Exported": "twostream.exporting.export",
     "Interval": "twostream.scoring.intervals",
     "Listener": "twostream.stages",
@@ -37,9 +42,13 @@ _HOMES = {
     "Predictor": "twostream.prediction.predict",
     "Run": "twostream.api",
     "Scores": "twostream.scoring.scores",
+    "Timeline": "twostream.timeline.predict",
     "UserError": "flowcache.errors",
     "compare": "twostream.scoring.intervals",
     "create_model": "twostream.api",
+    "explain": "twostream.explanation.explain",
+    "explain_clip": "twostream.explanation.explain",
+    "explain_video": "twostream.explanation.of_videos",
     "export": "twostream.api",
     "fuse": "twostream.api",
     "interval": "twostream.scoring.intervals",
@@ -47,6 +56,7 @@ _HOMES = {
     "run_protocol": "twostream.api",
     "save": "twostream.api",
     "train": "twostream.api",
+    "write_report": "twostream.html_report.write",
 }
 """The module that each public name stands in."""
 
@@ -54,6 +64,7 @@ __all__ = [
     "Clips",
     "Comparison",
     "Ensemble",
+    "Explanation",
     "Exported",
     "Interval",
     "Listener",
@@ -61,9 +72,13 @@ __all__ = [
     "Predictor",
     "Run",
     "Scores",
+    "Timeline",
     "UserError",
     "compare",
     "create_model",
+    "explain",
+    "explain_clip",
+    "explain_video",
     "export",
     "fuse",
     "interval",
@@ -71,6 +86,7 @@ __all__ = [
     "run_protocol",
     "save",
     "train",
+    "write_report",
 ]
 
 

@@ -46,6 +46,13 @@ class DamagedEntryError(UserError):
         super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])
 
 
+class NoFramesError(UserError):
+    """Frames are asked for, of an entry whose flow was imported without them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])  # as above
+
+
 class Items(Generic[Item, Stack]):
     """The frames or the fields of an entry: a number gives one, a slice or several numbers a stack.
 
@@ -124,7 +131,12 @@ class Entry:
 
     @property
     def rgb(self) -> Items[UInt8, UInt8]:
-        """The frames, uint8 (…, H, W, 3)."""
+        """The frames, uint8 (…, H, W, 3). Raises NoFramesError where none are kept."""
+        if not self.info.recipe.has_frames:
+            raise NoFramesError(
+                f"{self.path} holds no frames, since its flow was imported without videos: import it "
+                "again with them, or use the temporal stream alone"
+            )
         return Items("frame", self.info.frames, self._read_rgb)
 
     @property
@@ -179,7 +191,7 @@ class Entry:
                     raise DamagedEntryError(f"{self.path}: field {index} has another mean")
                 if codes.min() < -levels or codes.max() > levels:
                     raise DamagedEntryError(f"{self.path}: field {index} goes beyond its bound")
-            for index in range(info.frames):
+            for index in range(info.frames if info.recipe.has_frames else 0):
                 _ = self.rgb[index]
             return info
         finally:

@@ -78,6 +78,9 @@ class EntryInfo:
     complete: str = "unknown"
     """"yes" where the video's file announces its end and holds it; "unknown" where nothing tells."""
 
+    flow_sha256: str = ""
+    """Of the files that the flow was imported from; empty where it was computed."""
+
     def __post_init__(self) -> None:
         _require_types(self)
         counts = (self.original_width, self.original_height, self.width, self.height, self.fields)

@@ -159,7 +159,8 @@ def _examined(file: h5py.File, is_sealed: Callable[[], bool]) -> Opened:
         raise ValueError("it says nothing of itself: it has no `info`")
     info = EntryInfo.from_json(text)
     offsets = _small(file, b"rgb_offsets", h5t.STD_I64LE, (info.frames + 1,))
-    if offsets[0] != 0 or not (offsets[1:] > offsets[:-1]).all():
+    steps = offsets[1:] - offsets[:-1]
+    if offsets[0] != 0 or not ((steps > 0) if info.recipe.has_frames else (steps == 0)).all():
         raise ValueError("the places of its frames do not follow each other")
     jpeg = _uncompressed(file, b"rgb_jpeg", h5t.STD_U8LE, (int(offsets[-1]),), (JPEG_CHUNK,))
     flow, codec = _flow(file, info, is_sealed)

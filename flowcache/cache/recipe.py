@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 """Format 3 has the recipe of format 2; what is new is how an entry holds its text."""
 
+IMPORTED = "imported"
+"""Stands where the algorithm would, for flow that other programs computed; see `Recipe.imported`."""
+
 FROM_BOUND: Any = None
 """The default of a quantiser's step."""
 
@@ -49,7 +52,8 @@ class Recipe:
     """Flow is from frame t to frame t + frame_step."""
 
     size: str = "256"
-    """The size at which frames are stored: a short side that is never enlarged, or WxH; see `Resize`."""
+    """The size at which frames are stored: a short side that is never enlarged, WxH, or "original", which
+    for imported flow is the flow's; see `Resize`."""
 
     bound: float = 20.0
     """The largest displacement that is kept, pixels."""
@@ -111,6 +115,30 @@ class Recipe:
             **rest,
         )
 
+    @classmethod
+    def imported(
+        cls, format_name: str, origin: str = "", *, frames: bool, unknown: str, **rest: Any
+    ) -> Self:
+        """A recipe of flow that was read from files of this format, so that it cannot be computed again.
+
+        origin: what computed it, in the user's words; it stands where an algorithm has its version.
+        frames: whether the frames are kept beside it. unknown: what displacements that are not known
+        count as, "refused" or "zero". `rest`: other fields.
+        """
+        options = {"format": format_name, "frames": frames, "unknown": unknown}
+        return cls(
+            algorithm=IMPORTED,
+            algorithm_version=origin or "unknown origin",
+            options=options,
+            size="original",
+            **rest,
+        )
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether frames are kept beside the flow; imported flow may have none."""
+        return self.algorithm != IMPORTED or bool(self.options.get("frames", True))
+
     @property
     def quantizer(self) -> "Quantizer":
         """Pixels ↔ codes."""
@@ -127,6 +155,12 @@ class Recipe:
         """The algorithm. Raises UserError where this machine has another version of it, or none."""
         from flowcache import algorithms
 
+        if self.algorithm == IMPORTED:
+            raise UserError(
+                f"the flow is imported ({self.algorithm_version}), so it cannot be computed for other "
+                "videos: import theirs too and take `evaluate`, or train on flow of `extract-flow`",
+                "algorithm",
+            )
         if self.algorithm not in algorithms.names():
             raise UserError(
                 f"the flow is of {self.algorithm}, which is none of flowcache's algorithms: pass the "

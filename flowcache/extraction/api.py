@@ -103,7 +103,7 @@ def extract(
         device: "cpu"; "cuda", which is all GPUs; one of them, as "cuda:1"; "mps"; or "auto".
         backend: which of the algorithm's implementations; "auto" goes on as the cache was begun.
         frame_step: flow is from frame t to t + frame_step.
-        size: the size at which frames are stored: a short side that is never enlarged, or "WxH".
+        size: the size at which frames are stored: a short side, never enlarged, "WxH" or "original".
         bound: the largest displacement that is kept, pixels.
         quantizer_step: the distance between stored displacements, pixels; by default bound / 127.
         jpeg_quality: of the RGB frames, 1 to 100.

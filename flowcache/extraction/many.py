@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import joblib
 
@@ -53,7 +54,6 @@ def extract_folder(
 
     Raises NoSpaceError where the device of the cache is full; what is done by then stays.
     """
-    start = time.monotonic()
     found = find_videos(root)
     todo, failed = plan(root, found, cache)
     elsewhere = scheduler is not None or joblib_backend != "threading"
@@ -63,23 +63,61 @@ def extract_folder(
             "backend threading and no scheduler, or the device cpu",
             "device",
         )
-    summary = Summary(ignored=found.ignored, repeated=found.repeated)
     pool = DevicePool(cache.recipe, devices, timeout, on_note) if devices else None
+    extraction = Extraction(
+        recipe=cache.recipe,
+        function=extract_video,
+        # Behind them comes the address of a device's process, of which there is none without a pool.
+        arguments=(algorithm, keep_partial, decode, *([] if pool else [None])),
+        keep_partial=keep_partial,
+        timeout=timeout,
+        device_pool=pool,
+        # What is sent elsewhere has to be picklable, and a progress bar in this process is not.
+        on_progress=None if elsewhere else on_progress,
+    )
+    summary = run_jobs(
+        extraction,
+        todo,
+        failed,
+        cache,
+        jobs=jobs,
+        joblib_backend=joblib_backend,
+        scheduler=scheduler,
+        on_outcome=on_outcome,
+    )
+    summary.ignored, summary.repeated = found.ignored, found.repeated
+    return summary
+
+
+def run_jobs(
+    extraction: "Extraction",
+    todo: Sequence[Job],
+    failed: Sequence[Outcome],
+    cache: FlowCache,
+    *,
+    jobs: int = -1,
+    joblib_backend: str = "threading",
+    scheduler: str | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> Summary:
+    """Do all jobs, each in a child process, and write `failures.csv`, or remove it where nothing failed.
+
+    failed: the outcomes of what cannot even begin. The other keywords are those of `flowcache.extract`.
+
+    Raises NoSpaceError where the device of the cache is full; what is done by then stays.
+    """
+    start = time.monotonic()
+    summary, pool = Summary(), extraction.device_pool
     with (
         cache.writing(),
         _joblib_backend(joblib_backend, scheduler),
         pool or nullcontext(),
         Children() as children,
     ):
-        extraction = Extraction(
-            cache.recipe, algorithm, keep_partial, decode, timeout, children, pool,
-            # What is sent elsewhere has to be picklable, and a progress bar in this process is not.
-            None if elsewhere else on_progress,
-        )  # fmt: skip
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-        done = parallel(joblib.delayed(extraction.run)(job) for job in todo)
+        done = parallel(joblib.delayed(extraction.run)(job, children) for job in todo)
         try:
-            for outcome in chain(failed, _with_a_second_try(done, extraction)):
+            for outcome in chain(failed, _with_a_second_try(done, extraction, children)):
                 summary.outcomes.append(outcome)
                 if on_outcome:
                     on_outcome(outcome)
@@ -94,20 +132,24 @@ def extract_folder(
     return summary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """What all jobs of an extraction have in common; see `extract_folder`."""
+    """What all jobs of an extraction, or of an import, have in common; see `extract_folder`."""
 
     recipe: Recipe
-    algorithm: FlowAlgorithm | None
-    keep_partial: bool
-    decode: Decoder
-    timeout: float
-    children: Children
-    device_pool: DevicePool | None
-    on_progress: OnProgress | None
 
-    def run(self, job: Job) -> Outcome:
+    function: Callable[..., EntryInfo]
+    """Writes an entry, in a child: `function(job, recipe, *arguments, report)`, as `extract_video`."""
+
+    arguments: tuple[Any, ...] = ()
+    keep_partial: bool = False
+    timeout: float = 600.0
+    device_pool: DevicePool | None = None
+    """With one, the address of a process of it is the last of the arguments."""
+
+    on_progress: OnProgress | None = None
+
+    def run(self, job: Job, children: Children) -> Outcome:
         """One job from beginning to end.
 
         Whatever the video does, it raises only what is not of this video alone: UnusableDeviceError
@@ -121,22 +163,22 @@ class Extraction:
             except DamagedEntryError as error:
                 damaged = str(error)
             job.entry.unlink(missing_ok=True)
-            info = self._extract(job)
+            info = self._extract(job, children)
             return Outcome(job, "done", info.fields, info.partial, damaged)
         except (UnusableDeviceError, NoSpaceError):
             raise
         except Exception as error:  # one video never stops the others
             return Outcome.of_error(job, error)
 
-    def _extract(self, job: Job) -> EntryInfo:
+    def _extract(self, job: Job, children: Children) -> EntryInfo:
         def report(progress: tuple[int, int]) -> None:
             if self.on_progress:
                 self.on_progress(job, *progress)
 
         with self.device_pool.lend() if self.device_pool else nullcontext() as address:
-            info: EntryInfo = self.children.run(
-                extract_video,
-                *(job, self.recipe, self.algorithm, self.keep_partial, self.decode, address),
+            info: EntryInfo = children.run(
+                self.function,
+                *(job, self.recipe, *self.arguments, *([address] if address else [])),
                 timeout=self.timeout,
                 on_report=report,
             )
@@ -154,10 +196,12 @@ class Extraction:
             entry.check_seal()
             info = entry.info
         wanted = info.recipe == self.recipe and (self.keep_partial or not info.partial)
-        return info if wanted and info.source.is_still(job.video) else None
+        return info if wanted and job.made(info) else None
 
 
-def _with_a_second_try(outcomes: Iterator[Outcome], extraction: Extraction) -> Iterator[Outcome]:
+def _with_a_second_try(
+    outcomes: Iterator[Outcome], extraction: Extraction, children: Children
+) -> Iterator[Outcome]:
     """Videos that were lost with a device's process are tried again, one at a time, after all others."""
     lost = []
     for outcome in outcomes:
@@ -166,7 +210,7 @@ def _with_a_second_try(outcomes: Iterator[Outcome], extraction: Extraction) -> I
         else:
             yield outcome
     for job in lost:
-        outcome = extraction.run(job)
+        outcome = extraction.run(job, children)
         # With no other video beside it, the device's process ends because of this one.
         yield replace(outcome, kind="crashed") if outcome.kind == LOST else outcome
 

@@ -45,6 +45,10 @@ class Job:
     entry: Path
     """Where its entry will lie."""
 
+    def made(self, info: EntryInfo) -> bool:
+        """Whether an entry that says this of itself was made from what there is now, to the byte."""
+        return info.source.is_still(self.video)
+
 
 def extract_video(
     job: Job,

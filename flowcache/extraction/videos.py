@@ -69,7 +69,7 @@ def plan(root: Path, found: Found, cache: FlowCache) -> tuple[list[Job], list[Ou
     failed = []
     for video in found.videos:
         job = _job(root, video, cache)
-        if not _is_text(video.relative_to(root)):
+        if not is_text(video.relative_to(root)):
             failed.append(Outcome(job, "failed", reason="its name is no UTF-8 text: rename it"))
             continue
         first = todo.setdefault(job.entry, job)
@@ -109,7 +109,8 @@ def _each_file_once(root: Path, paths: list[Path]) -> tuple[list[Path], list[Ski
     return sorted(first.values()), repeated
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path | str) -> bool:
+    """Whether a name is UTF-8, as the ids of entries are."""
     try:
         str(path).encode("utf-8")
         return True

@@ -7,6 +7,8 @@ from typing import Self
 
 from flowcache.errors import UserError
 
+_ORIGINAL = "original"
+
 
 @dataclass(frozen=True)
 class Resize:
@@ -20,16 +22,22 @@ class Resize:
 
     @classmethod
     def parse(cls, size: str | int | tuple[int, int]) -> Self:
-        """`256` or `"256"` (a short side), `(340, 256)` or `"340x256"` (width and height)."""
+        """`256` or `"256"`, a short side; `(340, 256)` or `"340x256"`, width and height; `"original"`."""
         text = "{}x{}".format(*size) if isinstance(size, tuple | list) else str(size)
         if match := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text):
             return cls(exact=(int(match[1]), int(match[2])))
         if re.fullmatch(r"[1-9]\d*", text):
             return cls(short_side=int(text))
-        raise UserError(f"{text!r} is no size: write a short side (256) or WxH (340x256)", "size")
+        if text == _ORIGINAL:
+            return cls(short_side=sys.maxsize)
+        raise UserError(
+            f"{text!r} is no size: write a short side (256), WxH (340x256) or original", "size"
+        )
 
     def __str__(self) -> str:
-        return "{}x{}".format(*self.exact) if self.exact else str(self.short_side)
+        if self.exact:
+            return "{}x{}".format(*self.exact)
+        return _ORIGINAL if self.short_side == sys.maxsize else str(self.short_side)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
         """The stored (width, height) of an upright video of this width and height."""

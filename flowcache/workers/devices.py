@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowcache import algorithms, plugins
-from flowcache.cache.recipe import Recipe
+from flowcache.cache.recipe import IMPORTED, Recipe
 from flowcache.errors import UserError
 from flowcache.types import Backend
 
@@ -73,8 +73,11 @@ def choose(
 def for_this_machine(recipe: Recipe) -> Recipe:
     """The recipe, or the same on the CPU's backend where its own cannot be repeated here.
 
-    That is where this machine lacks the device, or has the backend in another version.
+    That is where this machine lacks the device, or has the backend in another version. Raises UserError
+    for flow that was imported.
     """
+    if recipe.algorithm == IMPORTED:
+        recipe.create_algorithm()  # which says why there is none, before a video is opened
     if recipe.backend == "cpu":
         return recipe
     backend = algorithms.backend(recipe.algorithm, recipe.backend)

@@ -1,7 +1,7 @@
 """Networks as the tests of single models need them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import torch
@@ -11,24 +11,28 @@ from torch.utils.flop_counter import FlopCounterMode
 from flowcache import plugins
 from twostream import models
 
-# For models that can be made smaller: options where they are there and take such values.
-_SMALL = (
+SMALL: list[tuple[str, Any]] = [
     ("backbone", "tiny"),
     ("width", 48),
     ("depth", 2),
     ("depth", "8"),
     ("temporal_depth", 2),
     ("heads", 3),
-)
+]
+"""For models that can be made smaller: options where they are there and take such values."""
+
+
+def options_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """All options of a model."""
+    return inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
 
 
 def small_options(name: str) -> dict[str, Any]:
-    """The options that make a model small."""
-    create = plugins.module(models, name).create
-    known = inspect.signature(create, eval_str=True).parameters
+    """Those that make a model smaller."""
+    known = options_of(name)
     return {
         key: value
-        for key, value in _SMALL
+        for key, value in SMALL
         if key in known
         and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
     }

@@ -1,6 +1,7 @@
 """`twostream demo`: the four commands on videos of our own."""
 
 import shlex
+import tempfile
 from pathlib import Path
 
 import click
@@ -11,7 +12,13 @@ from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import example, notes
 
 
-@click.command(epilog=example("twostream demo demo", "twostream demo --set motion motion"))
+@click.command(
+    epilog=example(
+        "twostream demo demo",
+        "twostream demo --set motion motion",
+        "twostream demo --only-videos tutorial",
+    )
+)
 @click.argument("folder", type=FOLDER, default=Path("demo"))
 @click.option(
     "--set",
@@ -22,12 +29,18 @@ from twostream.commands._shared import example, notes
     help="discs: textures that a frame shows and movements that flow shows; motion: letters that no "
     "frame shows.",
 )
-def demo(folder: Path, set_name: str) -> None:
+@click.option(
+    "--only-videos",
+    is_flag=True,
+    help="Render the videos, and a long one of others end to end, and run no command.",
+)
+def demo(folder: Path, set_name: str, only_videos: bool) -> None:
     """Run the four commands on a small rendered video set.
 
     All is written into FOLDER, and takes some minutes on two cores.
     """
     from twostream.commands.main import main
+    from twostream.demo._long_video import put_end_to_end
 
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a folder that is new, or delete it")
@@ -35,6 +48,12 @@ def demo(folder: Path, set_name: str) -> None:
     notes.print(f"rendering videos into {folder / 'videos'}")
     chosen.render(folder / "videos")
     chosen.contact_sheet(folder / "videos", folder / "videos.png")
+    if only_videos:
+        with tempfile.TemporaryDirectory() as others:
+            chosen.render_others(Path(others))
+            put_end_to_end(sorted(Path(others).glob("*/*")), folder / "long.mp4")
+        notes.print(f"and others end to end as {folder / 'long.mp4'}", soft_wrap=True)
+        return
 
     def call(words: str) -> None:
         notes.print(f"\n$ twostream {words}", style="bold", soft_wrap=True)

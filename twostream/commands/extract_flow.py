@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     "--size",
     default=Recipe.size,
     show_default=True,
-    metavar="SIDE|WxH",
-    help="Short side, never enlarged, or an exact size.",
+    metavar="SIDE|WxH|original",
+    help="Short side, never enlarged, an exact size, or that of each video.",
 )
 @click.option(
     "--bound", type=float, default=Recipe.bound, show_default=True, help="Largest flow, px."
@@ -130,7 +130,7 @@ def extract_flow(
     outcomes: list[Outcome] = []
     try:
         with (
-            _terminable(),
+            terminable(),
             ExtractionBar(notes, len(found.videos) + len(found.lost), found.size_bytes) as bar,
         ):
 
@@ -164,7 +164,7 @@ def extract_flow(
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Within the block SIGTERM stops the work as Ctrl-C does, so that nothing half-written stays."""
     if threading.current_thread() is not threading.main_thread():  # only that may set handlers
         yield

@@ -2,16 +2,39 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from flowcache.cache.entry import Entry
+from flowcache.cache.entry import Items
 from flowcache.cache.recipe import Recipe
+from flowcache.types import Codes, Float32, UInt8
 from twostream.data.index import Item
 
 Integers = npt.NDArray[np.integer]
-Read = Callable[[Entry, Sequence[int]], Integers]
+
+
+class Stored(Protocol):
+    """Frames and fields by their numbers: an `Entry`, or the newest of a video (`timeline.rolling`)."""
+
+    @property
+    def rgb(self) -> Items[UInt8, UInt8]:
+        """The frames, uint8 (…, H, W, 3)."""
+        ...
+
+    @property
+    def codes(self) -> Items[Codes, Codes]:
+        """The fields as stored, int8 or int16 (…, 2, H, W)."""
+        ...
+
+    @property
+    def flow_means(self) -> Float32:
+        """The mean displacement of each field, (fields, 2), pixels."""
+        ...
+
+
+Read = Callable[[Stored, Sequence[int]], Integers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +44,7 @@ class Stream:
     channels: C of a clip (T, C, H, W).
     length: frames of a clip, by default.
     available: how many frames or fields a video has.
-    read: an entry's frames or fields by number, integers (T, C, H, W).
+    read: frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
     is_colour: values are red, green and blue between 0 and 1, which a network wants normalised by its own
@@ -51,20 +74,20 @@ class Stream:
 
 
 # Named functions, because a stream is pickled into loading processes.
-def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
-    return np.moveaxis(entry.rgb[indices], 3, 1)
+def _read_rgb(stored: Stored, indices: Sequence[int]) -> Integers:
+    return np.moveaxis(stored.rgb[indices], 3, 1)
 
 
-def _read_difference(entry: Entry, indices: Sequence[int]) -> Integers:
+def _read_difference(stored: Stored, indices: Sequence[int]) -> Integers:
     numbers = sorted({*indices, *(index + 1 for index in indices)})
     place = {number: position for position, number in enumerate(numbers)}
-    frames = entry.rgb[numbers].astype(np.int16)
+    frames = stored.rgb[numbers].astype(np.int16)
     first, second = ([place[index + step] for index in indices] for step in (0, 1))
     return np.moveaxis(frames[second] - frames[first], 3, 1)
 
 
-def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
-    return entry.codes[indices]
+def _read_flow(stored: Stored, indices: Sequence[int]) -> Integers:
+    return stored.codes[indices]
 
 
 def _frames(item: Item) -> int:

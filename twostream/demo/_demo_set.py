@@ -12,12 +12,14 @@ class DemoSet:
     """A set of labelled videos, and what the four commands are told for it.
 
     render: writes the videos into a folder, as `<class>/<video>`.
+    render_others: writes one video of each class that is none of those.
     contact_sheet: draws some of a folder's videos beside their flow, as a PNG file.
     extract, train: options of `extract-flow`, and of `train` for both streams, as a shell has them.
     finding: what the results show, in one sentence.
     """
 
     render: Callable[[Path], None]
+    render_others: Callable[[Path], None]
     contact_sheet: Callable[[Path, Path], None]
     extract: str
     train: str

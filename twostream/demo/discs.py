@@ -10,6 +10,7 @@ not rise: the movement is what differs from the background's.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -214,6 +215,7 @@ def create() -> DemoSet:
     """The set as `twostream demo` renders it and learns from it, in some minutes on two cores."""
     return DemoSet(
         render=render,
+        render_others=partial(render, videos_per_class=1, seed=1),
         contact_sheet=contact_sheet,
         extract=f"--size {SIZE}",
         train=f"--model tiny --crop {CROP} --resize 0 --epochs {EPOCHS} --batch-size {BATCH_SIZE} "

@@ -174,6 +174,11 @@ class TubeletEmbed(nn.Module):
         maps: Tensor = self.proj(clip.transpose(1, 2))
         return maps
 
+    def grid(self, shape: torch.Size) -> Grid:
+        """The grid of the tokens of clips of a shape (B, T, C, H, W)."""
+        tubelet, patch, _ = self.proj.kernel_size
+        return shape[1] // tubelet, shape[3] // patch, shape[4] // patch
+
 
 def require_whole(clip: Tensor, *, patch: int, tubelet: int = 1) -> None:
     """ClipSizeError unless a clip (B, T, C, H, W) is made up of whole tubelets."""

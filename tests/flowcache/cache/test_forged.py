@@ -149,6 +149,13 @@ def told(name, value):
     return lambda file: file["flow"].attrs.__setitem__(name, value)
 
 
+def without_frames(file):
+    """A recipe that keeps no frames, which are there all the same."""
+    recipe = json.loads(file.attrs["info"])["recipe"]
+    recipe |= {"algorithm": "imported", "options": {"frames": False}}
+    info(recipe=recipe)(file)
+
+
 FORGED_AT_ONCE = {
     **{f"{n} is a soft link": linked(n, h5py.SoftLink("/elsewhere")) for n in ALL},
     **{f"{n} is in another file": linked(n, h5py.ExternalLink("other.h5", "x")) for n in ALL},
@@ -191,6 +198,8 @@ FORGED_AT_ONCE = {
     "a codec of numbers": told("codec", 3),
     "fields without bytes": lambda file: file["flow"].resize(9, axis=0),
     "gigabytes of fields": lambda file: file["flow"].resize(10**9, axis=0),
+    "no frame where the recipe has frames": values("rgb_offsets", slice(None), 0),
+    "frames where the recipe has none": without_frames,
     "offsets that fall": values("rgb_offsets", 4, 1),
     "offsets below 0": values("rgb_offsets", 0, -5),
     "offsets beyond the end": values("rgb_offsets", -1, 10**12),

@@ -28,8 +28,9 @@ def test_an_exact_size_is_that_size(width, height, w, h):
 
 
 def test_sizes_are_read_and_written_alike():
-    for text in ("256", "1", "340x256", "1x1"):
+    for text in ("256", "1", "340x256", "1x1", "original"):
         assert str(Resize.parse(text)) == text
+    assert Resize.parse("original") == AS_IT_IS
 
 
 def test_what_is_no_size_is_refused_in_one_sentence():

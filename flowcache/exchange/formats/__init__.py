@@ -1,0 +1,1 @@
+"""One format of optical flow a file; `exchange.contract.Format` says what each has."""
