@@ -9,6 +9,8 @@ from flowcache.show.files import write_video
 from flowcache.types import UInt8
 from flowcache.video.decode import Video
 
+_FINE = {"qmin": "2", "qmax": "2"}  # the flow must not see the codec where it did not in training
+
 
 def put_end_to_end(videos: Sequence[Path], output: Path) -> None:
     """Write the videos one after another, and beside it `start,end,label` in seconds, as `.csv`.
@@ -26,7 +28,7 @@ def put_end_to_end(videos: Sequence[Path], output: Path) -> None:
                     counts[-1] += 1
                     yield rgb
 
-    write_video(output, pictures(), float(rate))
+    write_video(output, pictures(), float(rate), "mpeg4", _FINE)
     rows: list[Sequence[object]] = [("start", "end", "label")]
     first = 0
     for path, count in zip(videos, counts, strict=True):

@@ -32,7 +32,8 @@ def write_dataset(name: str, content: ReportContent, folder: Path) -> int:
                 f"FiftyOne has a data set {name}: delete it, or give another name", "output"
             )
         dataset = fiftyone.Dataset(name, persistent=True)
-    except (OSError, RuntimeError, ValueError) as error:  # no server, or a name that it refuses
+    except (fiftyone.core.config.FiftyOneConfigError, OSError, RuntimeError, ValueError) as error:
+        # It has no database, reaches none, or refuses the name.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"FiftyOne cannot make the data set {name}: {reason}", "output") from error
     fields = fields_of(content)

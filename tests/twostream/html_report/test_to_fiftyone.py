@@ -58,6 +58,10 @@ class Dataset:
         self.evaluations[eval_key] = np.mean(right)
 
 
+class NoDatabaseError(Exception):
+    pass
+
+
 @pytest.fixture
 def stub(monkeypatch):
     """What of FiftyOne is called, without a database."""
@@ -67,8 +71,10 @@ def stub(monkeypatch):
         Dataset=Dataset,
         Classification=lambda **given: SimpleNamespace(**given),
         dataset_exists=lambda name: name in Dataset.made,
+        core=SimpleNamespace(config=SimpleNamespace(FiftyOneConfigError=NoDatabaseError)),
     )
     monkeypatch.setitem(sys.modules, "fiftyone", module)
+    return module
 
 
 def test_every_test_video_becomes_a_sample(stub, content, videos):
@@ -94,6 +100,16 @@ def test_a_data_set_is_not_replaced(stub, content, videos):
     with pytest.raises(UserError, match="has a data set mine") as raised:
         write_dataset("mine", content, videos)
     assert raised.value.parameter == "output"
+
+
+@pytest.mark.parametrize("error", [NoDatabaseError, ConnectionError, ValueError])
+def test_without_a_database_fiftyone_s_own_words_are_told(error, stub, content, videos):
+    def refusing(_):
+        raise error("no MongoDB here\nand more")
+
+    stub.dataset_exists = refusing
+    with pytest.raises(UserError, match=r"cannot make the data set mine: no MongoDB here$"):
+        write_dataset("mine", content, videos)
 
 
 def test_a_video_that_is_not_there_is_named(content, videos):
