@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
+# Tests start hundreds of processes, and each would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-faults test-all check format clean
 
 demo: $(READY)

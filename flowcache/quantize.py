@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowcache.errors import UserError
-from flowcache.types import Codes, FlowStack
+from flowcache.types import Codes, Float32, FlowStack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +70,8 @@ class Quantizer:
     def decode(self, codes: Codes) -> FlowStack:
         """Codes (T, 2, H, W) → FlowStack."""
         return FlowStack(codes * np.float32(self.step))
+
+    def means(self, codes: Codes) -> Float32:
+        """The mean displacement of each field as it is stored: codes (T, 2, H, W) → (T, 2), pixels."""
+        means: Float32 = codes.mean((2, 3), np.float64).astype(np.float32) * np.float32(self.step)
+        return means

@@ -36,7 +36,7 @@ Protocols = Callable[[Path, FlowCache, Path], Mapping[str, Any]]
 
 ROOT = Path(__file__).parents[1]
 
-_WIDTH = 118  # of a line of the page
+WIDTH = 118  # of a line of the page
 
 _STREAMS = ("spatial", "temporal")
 EVERY_RULE = (
@@ -222,14 +222,14 @@ def _section(
     return "\n\n".join(
         [
             f"## {experiment.heading}",
-            textwrap.fill(experiment.about, _WIDTH),
+            textwrap.fill(experiment.about, WIDTH),
             f"{told}, seeds {seeds}; per cent, with 95 % intervals over groups.",
             table(header, [_row(name, row, gains) for name, row in rows.items()]),
             textwrap.fill(
                 f"`python results/{experiment.name}.py VIDEOS WORK --seeds {seeds.replace(',', '')}`, "
                 f"{minutes:.0f} minutes of training; the table is of {date.today()}, commit "
-                f"{_commit()}; {_machine()}, torch {torch.__version__}.",
-                _WIDTH,
+                f"{commit()}; {machine()}, torch {torch.__version__}.",
+                WIDTH,
             ),
         ]
     )
@@ -268,13 +268,15 @@ def _seconds(folder: Path) -> float:
         return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of this checkout."""
     words = ["git", "rev-parse", "--short", "HEAD"]
     told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     return told.stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, and how many threads torch uses."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -48,6 +48,7 @@ def test_every_benchmark_finds_what_it_imports(root):
         ("extract.py --algorithm dis --size 64 --clips 2 --repeats 1 --minutes 0.2", "bare loop"),
         ("loader.py --algorithm dis --stacks 4 --repeats 1", "times as fast"),
         ("fusion_rules.py --draws 2", "log_linear"),
+        ("export_speed.py tiny:temporal --runs 1", "onnxruntime, 2"),
         ("models.py c3d --clip 8x2x32 --batch 1 --runs 1", "GMAC"),
     ],
 )

@@ -90,8 +90,9 @@ FLOORS = {
         {"runs"},
         {"scoring", "training"},
         {"fusion", "report"},
-        {"prediction", "inspect", "demo", "stages", "score_fusion", "explanation"},
-        {"protocol", "timeline", "export", "html_report"},
+        {"prediction", "inspect", "demo", "stages", "score_fusion"},
+        {"explanation"},
+        {"protocol", "timeline", "exporting", "html_report"},
         {"live"},
         {"api"},
         {"commands"},
@@ -111,6 +112,8 @@ HEAVY = {
     "numba",
     "scipy",
     "sklearn",
+    "onnx",
+    "onnxruntime",
 }
 """What takes so long to load that a command first does it when it needs it."""
 
@@ -215,7 +218,8 @@ def test_fusion_rules_import_scores_and_what_they_share_alone(source):
 
 def test_who_scores_needs_no_lightning_and_who_predicts_no_torch_before_it_loads_a_network():
     heavy = {"torch", "lightning", "torchmetrics", "matplotlib"}
-    assert loaded_by("twostream.prediction.predict", heavy) == set()
+    assert loaded_by("twostream.timeline.predict", heavy) == set()  # and with it prediction
+    assert loaded_by("twostream.explanation.of_videos", heavy) == set()
     assert loaded_by("twostream.prediction.torch_network", heavy) == {"torch"}
 
 

@@ -17,6 +17,8 @@ from twostream import models, stages
 from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.streams import STREAMS, Stream
+from twostream.exporting.export import Exported
+from twostream.exporting.export import export as write_exported
 from twostream.fusion import Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
@@ -34,9 +36,11 @@ from twostream.runs.checkpoint_file import write_checkpoint
 from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
-from twostream.runs.training_options import SplitOptions, TrainOptions
+from twostream.runs.training_options import Average, SplitOptions, TrainOptions
 from twostream.scoring.align import align
 from twostream.scoring.scores import Scores
+from twostream.timeline.options import TimelineOptions
+from twostream.timeline.predict import Timeline, predict_timeline
 
 
 class Clips(Dataset[tuple[Tensor, int]]):
@@ -273,15 +277,56 @@ def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None
     write_checkpoint(content, Path(path))
 
 
-def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = None) -> Predictor:
+class LoadedRuns(Predictor):
+    """Runs for new videos: a call names the action of one, and `timeline` says when it is done."""
+
+    def timeline(
+        self,
+        video: str | Path,
+        *,
+        weights: Weights = (),
+        rule: str = "softmax",
+        crops: int = 1,
+        average: Average = "logits",
+        **options: Any,
+    ) -> Timeline:
+        """What is done when in a long video; see `timeline.predict.predict_timeline`.
+
+        options: those of `TimelineOptions`: hop, window, min_length, threshold.
+
+        Raises UserError for an option that there is not, and as `predict_timeline`.
+        """
+        chosen = from_flat(TimelineOptions, options)
+        return predict_timeline(
+            self, video, chosen, weights=weights, rule=rule, crops=crops, average=average
+        )
+
+
+def load(*runs: str | Path | Run, networks: Mapping[str, nn.Module] | None = None) -> LoadedRuns:
     """The networks of one or several runs, for new videos: `load("runs/temporal")("v.mp4")`.
+
+    runs: their folders, or files that `export` wrote.
 
     networks: of one's own, by the names of the runs' folders; they get the trained weights.
 
     Raises UserError for a folder without a network, and where not all know the same classes.
     """
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    return Predictor(folders, networks or {})
+    return LoadedRuns(folders, networks or {})
+
+
+def export(
+    run: str | Path | Run, output: str | Path, *, network: nn.Module | None = None
+) -> Exported:
+    """Write the network of a run for other programs: `export("runs/temporal", "temporal.onnx")`.
+
+    output: its ending is its format: .onnx, .pt2 or .safetensors. network: of one's own, which gets the
+    trained weights. `load` takes the written file in place of the run, but for a .pt2.
+
+    Raises UserError for another ending, for a network that cannot be written so, and where its logits
+    differ from PyTorch's by more than 1e-3; then there is no file.
+    """
+    return write_exported(run.folder if isinstance(run, Run) else Path(run), Path(output), network)
 
 
 def fuse(

@@ -72,11 +72,26 @@ def fuse(
 ) -> FusedRuns:
     """Fuse the test scores of runs, and write the result into a folder of its own.
 
+    into: the folder for the result; all else, and what is raised, as of `fuse_scores`.
+    """
+    result = fuse_scores(folders, weights, rule, views, held_out)
+    _write(result, folders, into)
+    return result
+
+
+def fuse_scores(
+    folders: Sequence[Path],
+    weights: Weights = (),
+    rule: str = "softmax",
+    views: str = "",
+    held_out: Sequence[Scores] = (),
+) -> FusedRuns:
+    """Fuse the test scores of runs, and write nothing.
+
     Args:
         folders: of the runs.
         weights: a share for each, or "fit"; see `fusion.shares_of`.
         rule: a fusion rule.
-        into: the folder for the result.
         views: which of their scores, where `evaluate` gave several, as "3x10"; the runs' own by default.
         held_out: the scores on which a rule or the shares are fitted, under the names of the folders, in
             their order; by default those of the runs' validation videos. Test scores are never used.
@@ -95,15 +110,13 @@ def fuse(
     runs = scores_of(folders, views)
     fusion = rule_for(rule, names, weights, held_out)
     fused = fusion(runs)
-    result = FusedRuns(
+    return FusedRuns(
         runs,
         fused,
         fusion,
         _gain(runs, fused),
         _curve(fusion, runs, held_out) if len(runs) == 2 else None,
     )
-    _write(result, folders, into)
-    return result
 
 
 def _gain(runs: Sequence[Scores], fused: Scores) -> Gain:

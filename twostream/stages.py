@@ -14,6 +14,7 @@ from flowcache.errors import UserError
 from twostream.data.index import Item
 from twostream.data.splits import Split, write_split
 from twostream.data.streams import STREAMS
+from twostream.option_fields import to_flat
 from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
@@ -30,6 +31,7 @@ from twostream.scoring.frame_rates import frame_rates_of, unlike_rates
 from twostream.scoring.scores import Scores
 from twostream.training.data import ClipData
 from twostream.training.fit import Row, fit, processes_of
+from twostream.training.loggers import require_logger
 from twostream.training.module import Classification, Objective, Training, own_loss
 
 
@@ -261,6 +263,7 @@ def _learn(
     options: with nothing left to the model, see `standard`.
     Returns False in the helping processes of a distributed run.
     """
+    require_logger(options.trainer.logger)
     first = is_first_process()
     if not first:
         listener = SILENT
@@ -355,6 +358,7 @@ def _learn(
         on_epoch=lambda row: listener.on_epoch(row, epochs),
         progress_bar=listener.progress_bar,
         options=options.trainer,
+        told=to_flat(options),
     )
     return bool(trainer.is_global_zero)
 

@@ -17,7 +17,7 @@ from flowcache.cache.layout import INFO_LIMIT, JPEG_CHUNK
 from flowcache.cache.output_file import OutputFile
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
-from flowcache.types import Codes, Float32, Float64, Frames
+from flowcache.types import Codes, Float32, Float64, Frames, UInt8
 from flowcache.video.decode import display_times
 
 
@@ -50,10 +50,7 @@ class EntryWriter:
 
     def add_frames(self, frames: Frames) -> None:
         """Append frames as JPEG."""
-        quality = [cv2.IMWRITE_JPEG_QUALITY, self._recipe.jpeg_quality]
-        encoded = [
-            cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)[1] for rgb in frames
-        ]
+        encoded = [encode_jpeg(rgb, self._recipe.jpeg_quality) for rgb in frames]
         for jpeg in encoded:
             self._offsets.append(self._offsets[-1] + len(jpeg))
         start = len(self._jpeg)
@@ -75,10 +72,7 @@ class EntryWriter:
         self._flow.resize(start + len(codes), axis=0)
         self._flow[start:] = DEFAULT.pack(codes)
         # Of the codes, not of the flow: it is the stored fields' mean that is subtracted.
-        self._means.append(
-            codes.mean((2, 3), np.float64).astype(np.float32)
-            * np.float32(self._recipe.quantizer_step)
-        )
+        self._means.append(self._recipe.quantizer.means(codes))
         self.saturated += saturated
         self._check()
 
@@ -136,6 +130,13 @@ class EntryWriter:
         self._file["times"].attrs["units"] = np.bytes_("s")
         self._file.attrs["info"] = np.bytes_(text)
         return info
+
+
+def encode_jpeg(rgb: UInt8, quality: int) -> UInt8:
+    """A frame, uint8 (H, W, 3), as an entry holds it: the bytes of a JPEG, uint8 (N,)."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    jpeg: UInt8 = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return jpeg
 
 
 @contextmanager

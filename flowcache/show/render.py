@@ -79,7 +79,7 @@ def show(
         else:
             fields = range(len(entry.flow))
             pictures = (side_by_side(entry.rgb[i], entry.flow[i], scale) for i in fields)
-            write_video(output, pictures, _rate(entry))
+            write_video(output, pictures, rate_of(entry))
 
 
 def survey(entry: Entry) -> tuple[float, int]:
@@ -168,7 +168,7 @@ def _existing(number: int, fields: int, path: Path | str = "it") -> int:
     return number
 
 
-def _rate(entry: Entry) -> float:
+def rate_of(entry: Entry) -> float:
     """Frames per second: as the container states it, else from the time stamps."""
     times = entry.times
     return entry.info.frame_rate or (len(times) - 1) / float(times[-1] - times[0])

@@ -138,14 +138,14 @@ class Video:
     def times(self) -> Float64:
         """Time stamps of all frames, (T,), seconds. Raises BrokenVideoError where not all decode."""
         if self._times is None:
-            stamps = np.array([_stamp(frame) for frame in self._decoded()])
+            stamps = np.array([_stamp(frame) for frame in self.decoded()])
             self._times, _ = display_times(stamps, self.rate)
         return self._times
 
     def __iter__(self) -> Iterator[UInt8]:
         """Each frame, uint8 (H, W, 3), RGB."""
-        for frame in self._decoded():
-            yield _upright(frame, AS_IT_IS)
+        for frame in self.decoded():
+            yield upright(frame, AS_IT_IS)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> UInt8: ...
@@ -161,10 +161,10 @@ class Video:
         wanted = np.array(indexing.numbers(key, len(self), "frame"), np.int64)
         width, height = self.size or (0, 0)
         rgb = np.empty((len(wanted), height, width, 3), np.uint8)
-        for number, frame in enumerate(islice(self._decoded(), max(wanted, default=-1) + 1)):
+        for number, frame in enumerate(islice(self.decoded(), max(wanted, default=-1) + 1)):
             places = wanted == number
             if places.any():
-                rgb[places] = _upright(frame, AS_IT_IS)
+                rgb[places] = upright(frame, AS_IT_IS)
         return rgb[0] if indexing.is_single(key) else Frames(rgb, self.times[wanted])
 
     def frames(self, resize: Resize, batch_pixels: int = 1 << 20) -> Iterator[Frames]:
@@ -177,8 +177,8 @@ class Video:
         times: list[float] = []
         broken: BrokenVideoError | None = None
         try:
-            for frame in self._decoded():
-                rgb.append(_upright(frame, resize))
+            for frame in self.decoded():
+                rgb.append(upright(frame, resize))
                 times.append(_stamp(frame))
                 if len(rgb) * rgb[0][..., 0].size >= batch_pixels:
                     yield Frames(np.stack(rgb), np.array(times))
@@ -190,7 +190,8 @@ class Video:
         if broken:
             raise broken
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        """Each picture as FFmpeg gives it, in display order; see `upright`. Raises as `frames` does."""
         # Each decoding has the file open for itself: several may go on side by side.
         opened = self._unused or self._open()
         self._unused = None
@@ -282,10 +283,11 @@ def _expected_frames(
     return 0
 
 
-def _upright(frame: av.VideoFrame, resize: Resize) -> UInt8:
+def upright(frame: av.VideoFrame, resize: Resize) -> UInt8:
+    """A picture as it is shown and stored, uint8 (H, W, 3), RGB."""
     turns = _turns(frame)
-    upright = resize.of(*_swap(frame.width, frame.height, turns))
-    width, height = _swap(*upright, turns)
+    shown = resize.of(*_swap(frame.width, frame.height, turns))
+    width, height = _swap(*shown, turns)
     rgb: UInt8 = frame.to_ndarray(  # type: ignore[assignment]
         format="rgb24", width=width, height=height, interpolation="BICUBIC", threads=1
     )

@@ -81,9 +81,10 @@ def for_this_machine(recipe: Recipe) -> Recipe:
     if recipe.backend == "cpu":
         return recipe
     backend = algorithms.backend(recipe.algorithm, recipe.backend)
-    own = algorithms.create(recipe.algorithm, recipe.backend, **recipe.options)
-    if devices_of(backend) and own.version == recipe.algorithm_version:
-        return recipe
+    if devices_of(backend):
+        own = algorithms.create(recipe.algorithm, recipe.backend, **recipe.options)
+        if own.version == recipe.algorithm_version:
+            return recipe
     fields = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
     return Recipe.of(
         recipe.algorithm, recipe.options, **{name: getattr(recipe, name) for name in fields}
@@ -91,10 +92,13 @@ def for_this_machine(recipe: Recipe) -> Recipe:
 
 
 def devices_of(backend: Backend) -> Sequence[str]:
-    """The devices of this machine that a backend can run on."""
+    """The devices of this machine that a backend can run on; none where it lacks PyTorch."""
     if not backend.batched:
         return ["cpu"]
-    devices: Sequence[str] = importlib.import_module(backend.module).devices()
+    try:
+        devices: Sequence[str] = importlib.import_module(backend.module).devices()
+    except ModuleNotFoundError:
+        return []
     return devices
 
 

@@ -1,7 +1,8 @@
 """Networks as the tests of single models need them."""
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -9,6 +10,32 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flowcache import plugins
 from twostream import models
+
+SMALL: list[tuple[str, Any]] = [
+    ("backbone", "tiny"),
+    ("width", 48),
+    ("depth", 2),
+    ("depth", "8"),
+    ("temporal_depth", 2),
+    ("heads", 3),
+]
+"""For models that can be made smaller: options where they are there and take such values."""
+
+
+def options_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """All options of a model."""
+    return inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
+
+
+def small_options(name: str) -> dict[str, Any]:
+    """Those that make a model smaller."""
+    known = options_of(name)
+    return {
+        key: value
+        for key, value in SMALL
+        if key in known
+        and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
+    }
 
 
 def build(

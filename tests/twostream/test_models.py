@@ -2,13 +2,11 @@
 
 import copy
 import functools
-import inspect
 import io
-from typing import get_args
 
 import pytest
 import torch
-from made_networks import on_meta
+from made_networks import on_meta, options_of, small_options
 from torch import nn
 from torch.nn import functional
 
@@ -22,15 +20,6 @@ from twostream.nets.model_card import Card
 NAMES = plugins.names(models)
 LENGTH = 8
 SIDE = 48  # the least of cnn_m_2048 is 41
-# For models that can be made smaller: options where they are there and take such values.
-SMALL = [
-    ("backbone", "tiny"),
-    ("width", 48),
-    ("depth", 2),
-    ("depth", "8"),
-    ("temporal_depth", 2),
-    ("heads", 3),
-]
 
 
 def every(slow=()):
@@ -43,20 +32,6 @@ def every(slow=()):
 
 
 EVERY = every()
-
-
-def options(name):
-    return inspect.signature(plugins.module(models, name).create, eval_str=True).parameters
-
-
-def small_options(name):
-    known = options(name)
-    return {
-        key: value
-        for key, value in SMALL
-        if key in known
-        and (known[key].annotation is type(value) or value in get_args(known[key].annotation))
-    }
 
 
 def build(name, stream="temporal", classes=5, length=LENGTH, seed=0, **options):
@@ -365,12 +340,12 @@ def test_a_compiled_model_computes_the_same(name, model):
 # The models over another network, which above is tiny, over the one that is usual
 
 
-OVER_ANOTHER = pytest.mark.parametrize("name", [n for n in NAMES if "backbone" in options(n)])
+OVER_ANOTHER = pytest.mark.parametrize("name", [n for n in NAMES if "backbone" in options_of(n)])
 
 
 @OVER_ANOTHER
 def test_over_its_usual_network_a_model_gives_a_vector_of_logits_a_clip_too(name):
-    model = build(name, backbone=options(name)["backbone"].default).eval()
+    model = build(name, backbone=options_of(name)["backbone"].default).eval()
     with torch.no_grad():
         check_logits(model(clip_for("temporal")), model)
 
@@ -382,7 +357,7 @@ def test_over_its_usual_network_a_model_gives_a_vector_of_logits_a_clip_too(name
     [check_training, check_half, check_channels_last, check_export, check_graph, check_compiled],
 )
 def test_over_its_usual_network_it_learns_and_changes_its_format_too(name, check):
-    model = build(name, backbone=options(name)["backbone"].default).eval()
+    model = build(name, backbone=options_of(name)["backbone"].default).eval()
     check(model, clip_for("temporal", 4 if check is check_training else 1))
 
 

@@ -13,6 +13,8 @@ Decorator = Callable[[Any], Any]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+RUN = click.Path(path_type=Path)
+"""A run's folder, or a network that was exported from one."""
 
 
 def together(*options: Decorator) -> Decorator:

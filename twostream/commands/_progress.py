@@ -91,17 +91,18 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         _stop(self._progress)
 
-    def progressed(self, done: int, total: int) -> None:
-        """So many of all are done."""
+    def progressed(self, done: int, total: int, share: float = 0.0) -> None:
+        """So many of all are done, and this share, 0 to 1, of the next."""
         if not self._console.is_terminal:
             if time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
                 self._said = time.monotonic()
-                self._console.print(f"{self._word}: {done} of {total} {self._things}")
+                of_next = f", {100 * share:.0f} % of the next" if share else ""
+                self._console.print(f"{self._word}: {done} of {total} {self._things}{of_next}")
             return
         if self._task is None:
             self._progress.start()
             self._task = self._progress.add_task("")
-        self._progress.update(self._task, completed=done, total=total)
+        self._progress.update(self._task, completed=done + share, total=total)
 
 
 def _stop(progress: Progress) -> None:

@@ -11,14 +11,17 @@ from twostream.commands.cache import cache
 from twostream.commands.compare import compare
 from twostream.commands.demo import demo
 from twostream.commands.evaluate import evaluate
+from twostream.commands.export import export
 from twostream.commands.export_flow import export_flow
 from twostream.commands.extract_flow import extract_flow
 from twostream.commands.fuse import fuse
 from twostream.commands.import_flow import import_flow
+from twostream.commands.live import live
 from twostream.commands.models import models
 from twostream.commands.predict import predict
 from twostream.commands.pretrain import pretrain
 from twostream.commands.protocol import protocol
+from twostream.commands.report import report
 from twostream.commands.show import show
 from twostream.commands.train import train
 
@@ -26,8 +29,11 @@ _IN_ORDER = (
     extract_flow,
     train,
     fuse,
+    report,
     predict,
+    live,
     evaluate,
+    export,
     protocol,
     compare,
     pretrain,

@@ -1,13 +1,16 @@
 """`twostream predict`: what is done in new videos."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from flowcache import plugins
+from flowcache.errors import UserError
+from twostream.commands._click_options import RUN, given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
     RULE,
@@ -21,33 +24,70 @@ from twostream.commands._shared import (
     print_lines,
     results,
 )
+from twostream.explanation import methods
 from twostream.runs.training_options import Average
+from twostream.timeline.options import TimelineOptions
 
 if TYPE_CHECKING:
     from twostream.fusion import Weights
+    from twostream.prediction.videos import Failure
+
+_OF_TIMELINE = ("hop", "window", "min_length", "threshold")
 
 
 @click.command(
     epilog=example(
         "twostream predict clip.mp4 --weights 0.5",
-        "twostream predict *.mp4 --run runs/temporal --json",
+        "twostream predict videos/ --run runs/temporal --csv predictions.csv",
+        "twostream predict match.mp4 --timeline --rule log_linear",
+        "twostream predict clip.mp4 --explain strip.png",
+        "twostream predict match.mp4 --overlay shown.mp4",
     )
 )
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE
 @VIEWS
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes listed.")
+@click.option("--timeline", is_flag=True, help="Say what is done when, in segments of long videos.")
+@options_of(TimelineOptions)
+@click.option(
+    "--explain",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Show where in the frames and in the flow each run saw its best class: a strip (.png), a video "
+    "(.mp4), or a folder of strips.",
+)
+@click.option(
+    "--method",
+    type=click.Choice([methods.AUTO, *plugins.names(methods)]),
+    default=methods.AUTO,
+    show_default="attention_rollout for transformers, else grad_cam",
+    help="How that is found.",
+)
+@click.option(
+    "--overlay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one video with its flow, labels and timeline drawn in, as .mp4 or .avi.",
+)
+@click.option(
+    "--csv",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a table of all videos into this file.",
+)
 @JSON
+@click.pass_context
 def predict(
+    ctx: click.Context,
+    /,
     videos: Sequence[Path],
     run: Sequence[Path],
     weights: "Weights",
@@ -56,50 +96,142 @@ def predict(
     crops: int,
     average: Average,
     top: int,
+    timeline: bool,
+    explain: Path | None,
+    method: str,
+    overlay: Path | None,
+    csv: Path | None,
     as_json: bool,
+    **of_timeline: Any,
 ) -> None:
-    """Name the action in new videos.
+    """Name the action in new videos, files or all that folders hold.
 
     Each run says its best classes, and so does the fusion of several.
     """
-    from flowcache.errors import UserError
-    from twostream.commands._progress import Bar
-    from twostream.prediction.predict import Predictor
+    from twostream.explanation.of_videos import outputs_for, predict_and_explain
+    from twostream.prediction.predict import Prediction, Predictor
+    from twostream.prediction.videos import videos_at
+    from twostream.timeline.predict import Timeline, predict_timeline
 
+    timeline |= overlay is not None
+    _refuse_idle_options(ctx, timeline, explain)
+    if csv and not csv.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
     predictor = Predictor(run)
     if len(run) > 1:
         # So that what cannot be fused is refused before the first video.
         predictor.rule(rule, weights)
     print_lines(predictor.notes, errors)
-    predictions, failures = [], []
-    with Bar(notes, "predict", "videos") as bar:
-        for number, video in enumerate(videos, 1):
-            try:
-                prediction = predictor(
-                    video,
-                    weights=weights,
-                    rule=rule,
-                    clips=clips,
-                    crops=crops,
-                    average=average,
-                    top=top,
-                )
-            except UserError as error:
-                failures.append({"video": str(video), "error": str(error)})
-            else:
-                predictions.append(prediction)
-                if not as_json:
-                    results.print(_table(prediction))
-            bar.progressed(number, len(videos))
-    if as_json:
-        print_json([*map(_plain, predictions), *failures])
+    how: dict[str, Any] = {
+        "weights": weights,
+        "rule": rule,
+        "crops": crops,
+        "average": average,
+    }
+    one: Callable[..., Any]
+    table: Callable[[Any], Any]
+    if timeline:
+        options = TimelineOptions(**of_timeline)
+        one, table = partial(predict_timeline, predictor, options=options, **how), _segments
     else:
-        print_lines((f"  failed: {failure['error']}" for failure in failures), errors)
-    if failures:
+        one, table = partial(predictor, clips=clips, top=top, **how), _best
+    found, failures = videos_at(videos)
+    if explain:
+        outputs = outputs_for(found, explain)
+        one = partial(predict_and_explain, predictor, outputs=outputs, method=method)
+        one = partial(one, clips=clips, top=top, **how)
+    if overlay:
+        _require_one_video(overlay, found)
+    predictions = _each(one, found, failures, None if as_json else table)
+    if csv:
+        header = Timeline.HEADER if timeline else Prediction.HEADER
+        _write_csv(csv, header, predictions, failures)
+    if as_json:
+        lost = [{"video": str(path), "error": why} for path, why in failures]
+        print_json([*(each.to_plain() for each in predictions), *lost])
+    broken = [each.partial for each in predictions if timeline and each.partial]
+    print_lines((f"  partial: {why}" for why in broken), errors)
+    print_lines((f"  failed: {why}" for _, why in failures), errors)
+    if overlay and predictions:
+        _write_overlay(overlay, predictions[0], predictor)
+    if failures or broken:
         sys.exit(1)
 
 
-def _table(prediction: Any) -> Any:
+def _each(
+    one: Callable[..., Any],
+    videos: Sequence[Path],
+    failures: list["Failure"],
+    table: Callable[[Any], Any] | None,
+) -> list[Any]:
+    """What is predicted of each video, shown at once; what fails is added to the failures."""
+    from twostream.commands._progress import Bar
+
+    predictions = []
+    with Bar(notes, "predict", "videos") as bar:
+        for number, video in enumerate(videos):
+            done = partial(bar.progressed, number, len(videos))
+            try:
+                prediction = one(video=video, on_share=done)
+            except UserError as error:
+                failures.append((video, str(error)))
+            else:
+                predictions.append(prediction)
+                if table:
+                    results.print(table(prediction))
+            bar.progressed(number + 1, len(videos))
+    return predictions
+
+
+def _write_csv(
+    path: Path, header: Sequence[str], predictions: Sequence[Any], failures: Sequence["Failure"]
+) -> None:
+    """All predictions, and a row with the reason for each video of which nothing came."""
+    from flowcache.atomic import write_csv
+
+    blank = [""] * (len(header) - 2)
+    rows = [row for prediction in predictions for row in prediction.rows()]
+    write_csv(path, [header, *rows, *([video, *blank, why] for video, why in failures)])
+
+
+def _require_one_video(overlay: Path, videos: Sequence[Path]) -> None:
+    """UserError unless there is one, and an overlay of it can be written, before anything is computed."""
+    from twostream.timeline.overlay import require_overlay
+
+    if len(videos) != 1:
+        raise UserError(
+            f"an overlay is of one video, and here are {len(videos)}: name one", "overlay"
+        )
+    require_overlay(overlay, videos[0])
+
+
+def _write_overlay(overlay: Path, timeline: Any, predictor: Any) -> None:
+    from twostream.commands._progress import Bar
+    from twostream.timeline.overlay import write_overlay
+
+    with Bar(notes, "overlay", "videos") as bar:
+        write_overlay(timeline, overlay, predictor, partial(bar.progressed, 0, 1))
+    notes.print(f"wrote {overlay}", soft_wrap=True)
+
+
+def _refuse_idle_options(ctx: click.Context, timeline: bool, explain: Path | None) -> None:
+    """UserError for an option that would change nothing."""
+    if timeline:
+        told = click.core.ParameterSource.COMMANDLINE
+        idle = [
+            name for name in ("clips", "top", "explain") if ctx.get_parameter_source(name) is told
+        ]
+        advice = "a timeline has no use for it: leave it out"
+    else:
+        idle = given_by_user(ctx, _OF_TIMELINE)
+        advice = "it is for timelines: add --timeline or --overlay"
+    if not explain and not idle:
+        idle, advice = given_by_user(ctx, ("method",)), "it is for explanations: add --explain FILE"
+    if idle:
+        raise UserError(advice, idle[0])
+
+
+def _best(prediction: Any) -> Any:
     """A column for each run and for the fusion, the best class first."""
     from rich.table import Table
 
@@ -112,9 +244,15 @@ def _table(prediction: Any) -> Any:
     return table
 
 
-def _plain(prediction: Any) -> dict[str, Any]:
-    best = {
-        name: [{"class": label, "probability": probability} for label, probability in classes]
-        for name, classes in prediction.best.items()
-    }
-    return {"video": prediction.video, **best}
+def _segments(timeline: Any) -> Any:
+    """The segments of the fusion, or of the only run."""
+    from rich.table import Table
+
+    *_, (name, segments) = timeline.segments.items()
+    table = Table(title=f"{timeline.video}, {name}", title_justify="left")
+    for column in ("start", "end", "class", "confidence"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for each in segments:
+        times = (f"{seconds:.2f} s" for seconds in (each.start, each.end))
+        table.add_row(*times, each.label, f"{100 * each.confidence:.1f} %")
+    return table

@@ -16,7 +16,7 @@ from twostream.data.colour import ColourJitter
 from twostream.data.crop_and_flip import View, apply_view, fixed_views, random_view
 from twostream.data.index import Item
 from twostream.data.sampling import Indices, Times, even_clips, random_clips
-from twostream.data.streams import Integers, Stream
+from twostream.data.streams import Integers, Stored, Stream
 
 _OPEN_ENTRIES = 64
 
@@ -43,6 +43,39 @@ def cut(values: Integers, mean: Float32, views: Sequence[View], size: int, strea
     """
     clips, gains = zip(*(apply_view(values, view, size, stream) for view in views), strict=True)
     return Clip(np.stack(clips), np.stack([mean] * len(clips)), np.stack(gains))
+
+
+def read_clip(
+    stored: Stored,
+    numbers: Sequence[int],
+    stream: Stream,
+    spec: ClipSpec,
+    choose: ChooseViews,
+    change: Callable[[Integers], Integers] | None = None,
+) -> Clip:
+    """One clip of these frames or fields, seen from each of the views that are chosen for its size.
+
+    change: of the values of the whole clip (T, C, H, W), before it is cut.
+    """
+    values = stream.read(stored, numbers)
+    if stream.is_displacement and spec.subtract_mean:
+        mean = stored.flow_means[numbers]  # of whole fields, so it comes before any crop
+    else:
+        mean = np.zeros((len(numbers), stream.channels), np.float32)
+    views = choose(*values.shape[2:])
+    if change is not None:
+        values = change(values)
+    return cut(values, mean, views, spec.crop, stream)
+
+
+def timing(spec: ClipSpec, available: int, times: Callable[[], Times]) -> tuple[Times, int, float]:
+    """What `data.sampling` needs: when frames are, how many make a clip, how far apart they are.
+
+    available: how many frames or fields there are. times: reads the time stamps, seconds.
+    """
+    if spec.fps:
+        return times()[:available], spec.length, 1 / spec.fps
+    return np.arange(available), spec.length, spec.stride or 1
 
 
 def join_clips(clips: Sequence[Clip]) -> Clip:
@@ -76,21 +109,9 @@ class ClipReader:
         choose: ChooseViews,
         change: Callable[[Integers], Integers] | None = None,
     ) -> Clip:
-        """One clip, seen from each of the views that are chosen for its height and width.
-
-        change: of the values of the whole clip (T, C, H, W), before it is cut.
-        """
-        entry, stream, spec = self._entry(item.id), self._stream, self._spec
-        numbers = indices.tolist()
-        clip = stream.read(entry, numbers)
-        if stream.is_displacement and spec.subtract_mean:
-            mean = entry.flow_means[numbers]  # of whole fields, so it comes before any crop
-        else:
-            mean = np.zeros((len(numbers), stream.channels), np.float32)
-        views = choose(*clip.shape[2:])
-        if change is not None:
-            clip = change(clip)
-        return cut(clip, mean, views, spec.crop, stream)
+        """See `read_clip`."""
+        entry = self._entry(item.id)
+        return read_clip(entry, indices.tolist(), self._stream, self._spec, choose, change)
 
     def random(self, item: Item, rng: np.random.Generator, segments: int = 1) -> Clip:
         """One clip for training: its start, its crop, its mirroring and its colours are drawn at random.
@@ -116,11 +137,8 @@ class ClipReader:
         return self.read(item, indices, lambda h, w: fixed_views(h, w, self._spec, crops))
 
     def _timing(self, item: Item) -> tuple[Times, int, float]:
-        """What `data.sampling` needs: when frames are, how many make a clip, how far apart they are."""
-        spec, available = self._spec, self._stream.available(item)
-        if spec.fps:
-            return self._entry(item.id).times[:available], spec.length, 1 / spec.fps
-        return np.arange(available), spec.length, spec.stride or 1
+        available = self._stream.available(item)
+        return timing(self._spec, available, lambda: self._entry(item.id).times)
 
     def _entry(self, identifier: str) -> Entry:
         if self._owner != os.getpid():  # a forked child must not use its parent's open files

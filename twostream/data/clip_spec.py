@@ -55,6 +55,9 @@ class ClipSpec:
         at_most=1,
         metavar="S,S,…",
     )
+    corners: bool = option(
+        False, help="In training crop at the four corners and the centre alone, not anywhere (TSN)."
+    )
     area: tuple[float, ...] = option(
         (),
         help="In training crop a share of the picture's area between these two, as 0.3,1, of a "

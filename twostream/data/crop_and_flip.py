@@ -25,6 +25,8 @@ class View:
 def random_view(height: int, width: int, spec: ClipSpec, rng: np.random.Generator) -> View:
     """A square or rectangle at a random place, mirrored half of the time where `spec.flip`.
 
+    The place is any, or with `spec.corners` one of the corners or the centre, such that the picture's
+    middle is not seen more often than its edges (Wang et al. 2016, section 3.2).
     By default it is as large as at test time. With `spec.scales` its sides are shares of the short side,
     drawn each by itself but at most one step of that list apart, so that the proportions change a little
     (Wang et al. 2016, "Temporal Segment Networks", section 3.2). With `spec.area` it is a share of the
@@ -39,9 +41,12 @@ def random_view(height: int, width: int, spec: ClipSpec, rng: np.random.Generato
         high, wide = (max(1, round(short * spec.scales[n])) for n in (first, second))
     else:
         high = wide = spec.side(height, width)
-    top, left = (
-        int(rng.integers(0, whole - part + 1)) for whole, part in ((height, high), (width, wide))
-    )
+    bottom, right = height - high, width - wide
+    if spec.corners:
+        places = _corners_and_centre(bottom, right)
+        top, left = places[int(rng.integers(len(places)))]
+    else:
+        top, left = int(rng.integers(0, bottom + 1)), int(rng.integers(0, right + 1))
     return View(top, left, high, wide, bool(spec.flip and rng.random() < 0.5))
 
 
@@ -56,6 +61,11 @@ def _share_of_area(
         if 0 < high <= height and 0 < wide <= width:
             return high, wide
     return (min(height, width),) * 2  # of a picture so long that no such rectangle lies in it
+
+
+def _corners_and_centre(bottom: int, right: int) -> list[tuple[int, int]]:
+    """Where a crop may lie whose last place is (bottom, right): five pairs (top, left)."""
+    return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
 
 def fixed_views(height: int, width: int, spec: ClipSpec, crops: int) -> list[View]:
@@ -77,7 +87,7 @@ def fixed_views(height: int, width: int, spec: ClipSpec, crops: int) -> list[Vie
     elif crops == 3:
         places = [(top, centre[1]) for top in (0, centre[0], bottom)]
     elif crops == 10:
-        places = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre]
+        places = _corners_and_centre(bottom, right)
     else:
         raise ValueError(f"{crops} crops: 1, 3 or 10")
     mirrorings = (False, True) if crops == 10 else (False,)

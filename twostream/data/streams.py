@@ -2,16 +2,39 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from flowcache.cache.entry import Entry
+from flowcache.cache.entry import Items
 from flowcache.cache.recipe import Recipe
+from flowcache.types import Codes, Float32, UInt8
 from twostream.data.index import Item
 
 Integers = npt.NDArray[np.integer]
-Read = Callable[[Entry, Sequence[int]], Integers]
+
+
+class Stored(Protocol):
+    """Frames and fields by their numbers: an `Entry`, or the newest of a video (`timeline.rolling`)."""
+
+    @property
+    def rgb(self) -> Items[UInt8, UInt8]:
+        """The frames, uint8 (…, H, W, 3)."""
+        ...
+
+    @property
+    def codes(self) -> Items[Codes, Codes]:
+        """The fields as stored, int8 or int16 (…, 2, H, W)."""
+        ...
+
+    @property
+    def flow_means(self) -> Float32:
+        """The mean displacement of each field, (fields, 2), pixels."""
+        ...
+
+
+Read = Callable[[Stored, Sequence[int]], Integers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +44,14 @@ class Stream:
     channels: C of a clip (T, C, H, W).
     length: frames of a clip, by default.
     available: how many frames or fields a video has.
-    read: an entry's frames or fields by number, integers (T, C, H, W).
+    read: frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
     is_colour: values are red, green and blue between 0 and 1, which a network wants normalised by its own
         mean and deviation; see `twostream.nets.pretrained`.
     scale: value of one integer step of each channel, given the recipe.
     unit_scale: the same for what is in the units of `Clips`, gray levels or pixels.
+    limits: the least and the greatest integer, given the recipe.
     """
 
     name: str
@@ -40,23 +64,30 @@ class Stream:
     is_colour: bool
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
+    limits: Callable[[Recipe], tuple[int, int]]
+
+    def integers(self, recipe: Recipe) -> np.dtype[np.integer]:
+        """The type of the integers of a clip: uint8, int8 or int16."""
+        low, high = self.limits(recipe)
+        fits = (np.uint8, np.int8, np.int16)
+        return next(np.dtype(t) for t in fits if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
 
 
 # Named functions, because a stream is pickled into loading processes.
-def _read_rgb(entry: Entry, indices: Sequence[int]) -> Integers:
-    return np.moveaxis(entry.rgb[indices], 3, 1)
+def _read_rgb(stored: Stored, indices: Sequence[int]) -> Integers:
+    return np.moveaxis(stored.rgb[indices], 3, 1)
 
 
-def _read_difference(entry: Entry, indices: Sequence[int]) -> Integers:
+def _read_difference(stored: Stored, indices: Sequence[int]) -> Integers:
     numbers = sorted({*indices, *(index + 1 for index in indices)})
     place = {number: position for position, number in enumerate(numbers)}
-    frames = entry.rgb[numbers].astype(np.int16)
+    frames = stored.rgb[numbers].astype(np.int16)
     first, second = ([place[index + step] for index in indices] for step in (0, 1))
     return np.moveaxis(frames[second] - frames[first], 3, 1)
 
 
-def _read_flow(entry: Entry, indices: Sequence[int]) -> Integers:
-    return entry.codes[indices]
+def _read_flow(stored: Stored, indices: Sequence[int]) -> Integers:
+    return stored.codes[indices]
 
 
 def _frames(item: Item) -> int:
@@ -83,6 +114,18 @@ def _difference_scale(_: Recipe) -> tuple[float, ...]:
     return _DIFFERENCE_SCALE
 
 
+def _rgb_limits(_: Recipe) -> tuple[int, int]:
+    return 0, 255
+
+
+def _flow_limits(recipe: Recipe) -> tuple[int, int]:
+    return -recipe.quantizer.levels, recipe.quantizer.levels
+
+
+def _difference_limits(_: Recipe) -> tuple[int, int]:
+    return -255, 255
+
+
 _RGB_SCALE = (1 / 255, 1 / 255, 1 / 255)
 # As large as frames are for a network that wants them divided by their deviation of about 0.225.
 _DIFFERENCE_SCALE = tuple(scale / 0.225 for scale in _RGB_SCALE)
@@ -98,6 +141,7 @@ SPATIAL = Stream(
     is_colour=True,
     scale=_rgb_scale,
     unit_scale=_RGB_SCALE,
+    limits=_rgb_limits,
 )
 
 TEMPORAL = Stream(
@@ -111,6 +155,7 @@ TEMPORAL = Stream(
     is_colour=False,
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
+    limits=_flow_limits,
 )
 
 # Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
@@ -126,6 +171,7 @@ DIFFERENCE = Stream(
     is_colour=False,
     scale=_difference_scale,
     unit_scale=_DIFFERENCE_SCALE,
+    limits=_difference_limits,
 )
 
 STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}

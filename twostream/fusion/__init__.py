@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flowcache import plugins
 from flowcache.errors import UserError
+from twostream.runs.files import name_of_run
 
 if TYPE_CHECKING:  # so that the command line can list the rules at once
     from twostream.scoring.scores import Scores
@@ -146,11 +147,11 @@ def shares_for(rule: str, runs: Sequence[str], weights: Weights) -> dict[str, fl
 
 
 def names_of(folders: Sequence[Path], parameter: str) -> list[str]:
-    """The names of runs, which are those of their folders.
+    """The names of runs, which are those of their folders or files.
 
     UserError, which names the parameter that has the folders, where two runs have one name.
     """
-    names = [folder.name for folder in folders]
+    names = [name_of_run(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise UserError("two of the runs have folders of one name: rename one", parameter)
     return names

@@ -54,7 +54,7 @@ class C3D(nn.Module):
         self.pool4 = _pool(2)
         self.conv5a = nn.Conv3d(512, 512, 3, padding=1)
         self.conv5b = nn.Conv3d(512, 512, 3, padding=1)
-        self.pool5 = _pool(2, pad=1)
+        self.pool5 = _pool(2)
         self.to_paper_size = nn.AdaptiveAvgPool3d((1, 4, 4))
         self.fc6 = nn.Linear(512 * 1 * 4 * 4, 4096)
         self.fc7 = nn.Linear(4096, 4096)
@@ -76,7 +76,9 @@ class C3D(nn.Module):
         x = self.pool2(relu(self.conv2(x)))
         x = self.pool3(relu(self.conv3b(relu(self.conv3a(x)))))
         x = self.pool4(relu(self.conv4b(relu(self.conv4a(x)))))
-        x = self.pool5(relu(self.conv5b(relu(self.conv5a(x)))))
+        # Padding that the pooling itself adds is counted by PyTorch otherwise than by other libraries.
+        x = functional.pad(relu(self.conv5b(relu(self.conv5a(x)))), (1, 0, 1, 0))
+        x = self.pool5(x)
         x = torch.flatten(self.to_paper_size(x), 1)
         x = self.dropout(relu(self.fc6(x)))
         x = self.dropout(relu(self.fc7(x)))
@@ -84,9 +86,9 @@ class C3D(nn.Module):
         return logits
 
 
-def _pool(frames: int, pad: int = 0) -> nn.MaxPool3d:
+def _pool(frames: int) -> nn.MaxPool3d:
     """The largest of `frames` × 2 × 2, side by side; an incomplete last one counts."""
-    return nn.MaxPool3d((frames, 2, 2), (frames, 2, 2), (0, pad, pad), ceil_mode=True)
+    return nn.MaxPool3d((frames, 2, 2), (frames, 2, 2), ceil_mode=True)
 
 
 def create(*, channels: int, length: int, classes: int, dropout: float = 0.5) -> C3D:

@@ -34,7 +34,7 @@ class Concatenated(OverBackbone):
     def forward(self, clip: Tensor) -> Tensor:
         """(B, T, C, H, W) → logits (B, K)."""
         each = self.backbone(clip.flatten(0, 1))
-        logits: Tensor = self.fusion(each.reshape(len(clip), -1))
+        logits: Tensor = self.fusion(each.reshape(clip.shape[0], -1))
         return logits
 
 

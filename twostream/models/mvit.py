@@ -10,7 +10,7 @@ of 0.225 (`transforms` of `MViT_V1_B_Weights`).
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from twostream.nets.attention import (
 from twostream.nets.layers import Triple, check_share
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
+from twostream.nets.rollout import first_alone, spread
 
 CARD = Card(
     paper="Fan et al., Multiscale Vision Transformers, ICCV",
@@ -55,6 +56,17 @@ def pooled(x: Tensor, grid: Grid, pool: nn.Module) -> tuple[Tensor, Grid]:
     return torch.cat((x[:, :, :1], tokens), 2), (maps.shape[2], maps.shape[3], maps.shape[4])
 
 
+def _pooled_size(grid: Grid, stride: Triple) -> Grid:
+    """The grid that is left; what does not fill a stride counts."""
+    times, height, width = (math.ceil(n / s) for n, s in zip(grid, stride, strict=True))
+    return times, height, width
+
+
+def _unpooled(share: Tensor, grid: Grid, stride: Triple) -> Tensor:
+    """The share of the tokens of a grid (rows, 1 + N) from that of what they were pooled to."""
+    return torch.cat((share[:, :1], spread(share[:, 1:], grid, stride)), 1)
+
+
 class Pool(nn.Module):
     """A convolution of each channel of a head by itself, and a normalisation (section 3.1)."""
 
@@ -74,7 +86,7 @@ class PoolingAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, query_stride: Triple, key_stride: Triple) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.query_stride, self.key_stride = heads, query_stride, key_stride
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Sequential(nn.Linear(width, width))
         self.pool_q = None if query_stride == SAME else Pool(width // heads, query_stride)
@@ -208,6 +220,25 @@ class MViT(nn.Module):
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
 
+    def rollout(self, attentions: list[Tensor], shape: torch.Size) -> Tensor:
+        """The share of each token of the first layer in the answer (T', H', W'); see `nets.rollout`.
+
+        What was pooled has its share in equal parts from the tokens that it was pooled from.
+        """
+        grid = _pooled_size((shape[1], shape[3], shape[4]), STRIDE)
+        layers = []
+        before = grid
+        for block, weights in zip(self.blocks, attentions, strict=True):
+            attention: Any = block.attn
+            layers.append((before, attention.query_stride, attention.key_stride, weights))
+            before = _pooled_size(before, attention.query_stride)
+        share = first_alone(1, attentions[-1].shape[1], attentions[-1])
+        for before, query_stride, key_stride, weights in reversed(layers):
+            passed = _unpooled(share, before, query_stride)
+            found = _unpooled((share[:, None] @ weights)[:, 0], before, key_stride)
+            share = 0.5 * passed + 0.5 * found
+        return torch.unflatten(share[0, 1:], 0, grid)
+
     @property
     def pretrained(self) -> Pretrained:
         """How torchvision's weights fit."""
@@ -255,8 +286,7 @@ def create(
         raise ValueError(f"width={width} must be 1 or more")
     if size < 1:
         raise ValueError(f"size={size} must be 1 or more")
-    side = math.ceil(size / STRIDE[1])
-    grid = (math.ceil(length / STRIDE[0]), side, side)
+    grid = _pooled_size((length, size, size), STRIDE)
     return MViT(
         channels,
         classes,

@@ -33,6 +33,7 @@ from twostream.nets.attention import (
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
+from twostream.nets.rollout import through_layer
 
 CARD = Card(
     paper="Bertasius et al., Is Space-Time Attention All You Need?, ICML",
@@ -78,7 +79,7 @@ class DividedBlock(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B, 1 + T·N, D) → (B, 1 + T·N, D)."""
-        batch, width = len(x), x.shape[-1]
+        batch, width = x.shape[0], x.shape[-1]
         token, patches = x[:, :1], x[:, 1:].reshape(batch, frames, -1, width)
 
         of_place = patches.transpose(1, 2).reshape(-1, frames, width)
@@ -148,6 +149,20 @@ class TimeSformer(nn.Module):
             x = block(x, frames)
         logits: Tensor = self.fc(self.dropout(self.norm(x[:, 0])))
         return logits
+
+    def rollout(self, attentions: list[Tensor], shape: torch.Size) -> Tensor:
+        """The share of each patch in the answer (T, H', W'); see `nets.rollout`."""
+        in_time, in_space = attentions[0::2], attentions[1::2]
+        places, frames, _ = in_time[0].shape
+        token, patches = in_time[0].new_ones(1), in_time[0].new_zeros(frames, places)
+        for of_place, of_frame in zip(reversed(in_time), reversed(in_space), strict=True):
+            # What the class token found is the mean over the frames, in each of which it stands.
+            everywhere = (token / frames).expand(frames, 1)
+            share = through_layer(torch.cat((everywhere, patches), 1), of_frame)
+            token, patches = share[:, 0].sum(0, keepdim=True), share[:, 1:]
+            patches = through_layer(patches.T, of_place).T
+        patch = self.patch_embed.proj.kernel_size[0]
+        return torch.unflatten(patches, 1, (shape[3] // patch, shape[4] // patch))
 
     @property
     def pretrained(self) -> Pretrained:

@@ -29,6 +29,7 @@ from twostream.nets.attention import (
 from twostream.nets.layers import ClipSizeError, check_share
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
+from twostream.nets.rollout import through_layer
 
 CARD = Card(
     paper="Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners, NeurIPS",
@@ -123,6 +124,14 @@ class VideoMAE(nn.Module):
         x = self.blocks(placed_tokens(self.patch_embed, clip).flatten(1, 2))
         logits: Tensor = self.fc(self.dropout(self.fc_norm(x.mean(1))))
         return logits
+
+    def rollout(self, attentions: list[Tensor], shape: torch.Size) -> Tensor:
+        """The share of each tubelet in the answer (T', H', W'); see `nets.rollout`."""
+        tokens = attentions[-1].shape[1]
+        share = attentions[-1].new_full((1, tokens), 1 / tokens)  # the answer reads the mean
+        for weights in reversed(attentions):
+            share = through_layer(share, weights)
+        return torch.unflatten(share[0], 0, self.patch_embed.grid(shape))
 
     def pretrainer(self) -> "Pretrainer":
         """A module that trains this network's patches and layers without labels; they are shared."""

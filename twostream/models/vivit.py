@@ -35,6 +35,7 @@ from twostream.nets.attention import (
 from twostream.nets.layers import check_share
 from twostream.nets.model_card import Card
 from twostream.nets.pretrained import Pretrained
+from twostream.nets.rollout import from_first
 
 CARD = Card(
     paper="Arnab et al., ViViT: A Video Vision Transformer, ICCV",
@@ -83,6 +84,11 @@ class Joint(nn.Module):
         x = self.norm(self.blocks(x))
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
+
+    def rollout(self, attentions: list[Tensor], shape: torch.Size) -> Tensor:
+        """The share of each tubelet in the answer (T', H', W'); see `nets.rollout`."""
+        share = from_first(attentions)
+        return torch.unflatten(share[0, 1:], 0, self.patch_embed.grid(shape))
 
     @property
     def pretrained(self) -> Pretrained:
@@ -163,6 +169,15 @@ class Factorised(nn.Module):
         x = self.time_norm(self.time_blocks(x))
         logits: Tensor = self.fc(self.dropout(x[:, 0]))
         return logits
+
+    def rollout(self, attentions: list[Tensor], shape: torch.Size) -> Tensor:
+        """The share of each tubelet in the answer (T', H', W'); see `nets.rollout`.
+
+        It is the share of its moment in the clip's answer times its own in that of its moment.
+        """
+        of_places = from_first(attentions[: len(self.blocks)])[:, 1:]
+        of_moments = from_first(attentions[len(self.blocks) :])[0, 1:]
+        return torch.unflatten(of_moments[:, None] * of_places, 1, self.patch_embed.grid(shape)[1:])
 
     @property
     def pretrained(self) -> Pretrained:

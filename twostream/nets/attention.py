@@ -174,6 +174,11 @@ class TubeletEmbed(nn.Module):
         maps: Tensor = self.proj(clip.transpose(1, 2))
         return maps
 
+    def grid(self, shape: torch.Size) -> Grid:
+        """The grid of the tokens of clips of a shape (B, T, C, H, W)."""
+        tubelet, patch, _ = self.proj.kernel_size
+        return shape[1] // tubelet, shape[3] // patch, shape[4] // patch
+
 
 def require_whole(clip: Tensor, *, patch: int, tubelet: int = 1) -> None:
     """ClipSizeError unless a clip (B, T, C, H, W) is made up of whole tubelets."""
@@ -199,7 +204,7 @@ def tokens_of(maps: Tensor) -> Tensor:
 
 def with_class_token(token: Tensor, tokens: Tensor) -> Tensor:
     """One class token (1, 1, D) before the tokens of each row (B, N, D) → (B, 1 + N, D)."""
-    return torch.cat((token.expand(len(tokens), -1, -1), tokens), 1)
+    return torch.cat((token.expand(tokens.shape[0], -1, -1), tokens), 1)
 
 
 # Positions

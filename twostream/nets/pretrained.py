@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from flowcache.errors import UserError
+from twostream.nets.safetensors_file import load_safetensors
 from twostream.nets.torch_file import load_torch_file
 
 State = Mapping[str, Tensor]
@@ -235,7 +235,7 @@ def read_state(path: str) -> dict[str, Tensor]:
     """
     try:
         if Path(path).suffix == ".safetensors":
-            return load_file(path)
+            return load_safetensors(path)[0]
         state = load_torch_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: name a file of weights", "init") from None

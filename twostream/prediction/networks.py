@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from flowcache.errors import UserError
 from flowcache.types import Float32
 from twostream.data.clip_reader import Clip, ClipReader, join_clips, require_views
 from twostream.data.index import Item
@@ -35,13 +36,32 @@ class Network(Protocol):
 
 
 def load_network(path: Path, network: "nn.Module | None" = None) -> Network:
-    """The network of a run's folder.
+    """The network of a run's folder, or of a file: a checkpoint, or what `twostream export` wrote.
 
-    network: a user's own, which gets the trained weights. Raises UserError where there is none to read.
+    network: a user's own, which gets the trained weights. Raises UserError where there is none to read,
+    and for a `.pt2`, which could hold code.
     """
-    from twostream.prediction.torch_network import TorchNetwork
+    ending = "" if path.is_dir() else path.suffix
+    if ending == ".pt2":
+        raise UserError(
+            f"{path} is not read, because PyTorch's reader of such files runs code that they may hold: "
+            "name the run's folder, or export it as .onnx or .safetensors",
+            "run",
+        )
+    if ending == ".onnx":
+        from twostream.prediction.onnx_network import OnnxNetwork
 
-    return TorchNetwork.load(path / files.BEST, network)
+        return OnnxNetwork.load(path)
+    try:
+        from twostream.prediction.torch_network import TorchNetwork
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path} needs PyTorch, and {error.name} is not installed: install it, or export the network "
+            "as .onnx where it is",
+            "run",
+        ) from None
+    is_file = path.is_file() or ending == ".safetensors"
+    return TorchNetwork.load(path if is_file else path / files.BEST, network)
 
 
 def logits_of_video(

@@ -1,17 +1,19 @@
 """New videos through every run and the fusion, by the recipes that the checkpoints were trained on."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from flowcache.cache.entry import Entry
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from flowcache.extraction.one import Job, extract_isolated
+from flowcache.types import Float32
 from flowcache.workers.devices import for_this_machine
 from twostream.data.clip_reader import ClipReader
 from twostream.data.index import Item
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+OnShare = Callable[[float], None]
+"""Is told how much of a video is done, 0 to 1."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The most probable classes of one video."""
@@ -33,6 +39,28 @@ class Prediction:
 
     best: Mapping[str, Sequence[tuple[str, float]]]
     """By the name of each run and of the fusion: (class, probability), the best first."""
+
+    HEADER: ClassVar[Sequence[str]] = ("video", "run", "rank", "class", "probability", "error")
+    """Of a table of `rows`, whose last column is for videos of which nothing comes."""
+
+    def rows(self) -> list[Sequence[object]]:
+        """A row for each run and class."""
+        return [
+            (self.video, name, rank, label, probability, "")
+            for name, classes in self.best.items()
+            for rank, (label, probability) in enumerate(classes, 1)
+        ]
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON may hold it."""
+        best = {
+            name: [{"class": label, "probability": probability} for label, probability in classes]
+            for name, classes in self.best.items()
+        }
+        return {"video": self.video, **best}
+
+
+OnEntries = Callable[[Prediction, Mapping[str, Entry]], None]
 
 
 class Predictor:
@@ -59,7 +87,8 @@ class Predictor:
                     "same videos"
                 )
 
-        self._recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
+        self.classes = first.classes
+        self.recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:
@@ -68,7 +97,7 @@ class Predictor:
             f"trained on flow by {trained.name} ({trained.algorithm_version}), which is not to be had "
             f"here: {recipe.name} takes its place"
             for trained, recipe in zip(
-                (network.spec.recipe for network in self.networks), self._recipes, strict=True
+                (network.spec.recipe for network in self.networks), self.recipes, strict=True
             )
             if recipe != trained
         ]
@@ -96,10 +125,14 @@ class Predictor:
         crops: int = 1,
         average: Average = "logits",
         top: int = 5,
+        on_share: OnShare = lambda _: None,
+        on_entries: OnEntries = lambda _, __: None,
     ) -> Prediction:
         """Each run's best classes and, where there are several runs, those of their fusion.
 
-        weights, rule: see `rule`. clips, crops, average: see `Scores`.
+        weights, rule: see `rule`. clips, crops, average: see `Scores`. on_share: is told how much of the
+        video's flow is done, 0 to 1. on_entries: is given the prediction and, by the names of the runs,
+        what each saw of the video, which is gone when the call returns.
 
         Raises UserError for a video that cannot be decoded or is too short.
         """
@@ -107,40 +140,76 @@ class Predictor:
         video = Path(video)
         if not video.is_file():
             raise UserError(f"{video} is no file: name a video", "videos")
-        scores = []
+        networks = dict(zip(self.names, self.networks, strict=True))
+        logits: dict[str, Float32] = {}
+        entries: dict[str, Entry] = {}
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
-            caches: dict[str, tuple[FlowCache, Item]] = {}
-            for name, network, recipe in zip(self.names, self.networks, self._recipes, strict=True):
-                key = recipe.to_json()
-                if key not in caches:
-                    caches[key] = _extract(video, recipe, Path(folder) / str(len(caches)))
-                cache, item = caches[key]
-                reader = ClipReader(cache, network.spec.values, network.spec.clip)
-                logits = logits_of_video(
-                    network, reader, item, clips=clips, crops=crops, average=average
-                )
-                scores.append(
-                    Scores(
-                        name=name,
-                        ids=(str(video),),
-                        logits=logits,
-                        labels=np.array([item.label]),
-                        classes=network.spec.classes,
-                        trained_on=(),
-                        clips=clips,
-                        crops=crops,
-                        average=average,
+            for number, (recipe, names) in enumerate(self.groups):
+                share = share_of_pass(on_share, number, len(self.groups))
+                cache, item = _extract(video, recipe, Path(folder) / str(number), share)
+                for name in names:
+                    entries[name] = cache.entry(item.id)
+                    spec = networks[name].spec
+                    reader = ClipReader(cache, spec.values, spec.clip)
+                    logits[name] = logits_of_video(
+                        networks[name], reader, item, clips=clips, crops=crops, average=average
                     )
-                )
-        if fusion:
-            scores.append(fusion(scores))
-        return Prediction(str(video), {one.name: _best(one, top) for one in scores})
+            scores = self.scores([str(video)], logits, fusion, clips, crops, average)
+            best = {one.name: _best(one, top) for one in scores}
+            prediction = Prediction(str(video), best)
+            on_entries(prediction, entries)
+        return prediction
+
+    @property
+    def groups(self) -> list[tuple[Recipe, list[str]]]:
+        """The names of the runs that see the same frames and flow, together with the recipe of these."""
+        groups: dict[str, tuple[Recipe, list[str]]] = {}
+        for name, recipe in zip(self.names, self.recipes, strict=True):
+            groups.setdefault(recipe.to_json(), (recipe, []))[1].append(name)
+        return list(groups.values())
+
+    def scores(
+        self,
+        ids: Sequence[str],
+        logits: Mapping[str, Float32],
+        fusion: Fusion | None,
+        clips: int,
+        crops: int,
+        average: Average,
+    ) -> list[Scores]:
+        """Of each run in its order, and of the fusion where there is one.
+
+        ids: of N videos, or of parts of a video. logits: (N, K), by the names of the runs.
+        """
+        scores = [
+            Scores(
+                name=name,
+                ids=tuple(ids),
+                logits=logits[name],
+                labels=np.full(len(ids), -1),
+                classes=self.classes,
+                trained_on=(),
+                clips=clips,
+                crops=crops,
+                average=average,
+            )
+            for name in self.names
+        ]
+        return [*scores, fusion(scores)] if fusion else scores
 
 
-def _extract(video: Path, recipe: Recipe, folder: Path) -> tuple[FlowCache, Item]:
+def share_of_pass(on_share: OnShare, number: int, passes: int) -> OnShare:
+    """What is to be told of one of several passes over a video, so that all of them are one whole."""
+    return lambda share: on_share((number + share) / passes)
+
+
+def _extract(
+    video: Path, recipe: Recipe, folder: Path, on_share: OnShare
+) -> tuple[FlowCache, Item]:
     """A cache of one video, read by the same code as any other."""
     cache = FlowCache.create(folder, recipe)
-    info = extract_isolated(Job(video, video.name, cache.path("video")), recipe)
+    job = Job(video, video.name, cache.path("video"))
+    info = extract_isolated(job, recipe, lambda fields: on_share(fields[0] / max(1, fields[1])))
     item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
     return cache, item
 

@@ -21,7 +21,7 @@ from twostream.scoring.scores import Scores
 def accuracy_table(streams: Sequence[Scores], title: str) -> Table:
     """One row for each: the accuracies in percent with their 95 % intervals, and the calibration."""
     measures = [accuracies(scores) for scores in streams]
-    kept = [name for name in _HEADINGS if all(name in one for one in measures)]
+    _, headings, rows = accuracy_cells(measures)
     of_groups = any(one["intervals"]["groups"] < one["videos"] for one in measures)
     table = Table(
         title=title,
@@ -30,11 +30,20 @@ def accuracy_table(streams: Sequence[Scores], title: str) -> Table:
         caption_justify="left",
     )
     table.add_column("stream", overflow="fold")
-    for name in kept:
-        table.add_column(_HEADINGS[name], justify="right")
-    for scores, one in zip(streams, measures, strict=True):
-        table.add_row(scores.name, *(_cell(one, name) for name in kept))
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for scores, cells in zip(streams, rows, strict=True):
+        table.add_row(scores.name, *cells)
     return table
+
+
+def accuracy_cells(
+    measures: Sequence[Mapping[str, Any]],
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """Of what `accuracies` gives: the names of the columns, their headings, and a row of text each."""
+    kept = [name for name in _HEADINGS if all(name in one for one in measures)]
+    rows = [[_cell(one, name) for name in kept] for one in measures]
+    return kept, [_HEADINGS[name] for name in kept], rows
 
 
 _HEADINGS = {

@@ -10,9 +10,7 @@ from twostream import models
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
 from twostream.runs.checkpoint_file import UNREADABLE, read_checkpoint
-from twostream.runs.spec import Spec
-
-_KEY = "twostream"
+from twostream.runs.spec import KEY, Spec
 
 
 def build_network(spec: Spec, network: Any = None) -> Normalized:
@@ -43,18 +41,22 @@ def build_network(spec: Spec, network: Any = None) -> Normalized:
 
 def add_spec(checkpoint: dict[str, Any], spec: Spec) -> None:
     """Put the spec into a checkpoint that is about to be written."""
-    checkpoint[_KEY] = spec.to_plain()
+    checkpoint[KEY] = spec.to_plain()
 
 
 def spec_in(checkpoint: Mapping[str, Any]) -> Spec:
     """The spec that `add_spec` put in; one of `UNREADABLE` where it has none."""
-    return Spec.from_plain(checkpoint[_KEY])
+    if KEY not in checkpoint:
+        raise ValueError("it does not say of which network it is")
+    return Spec.from_plain(checkpoint[KEY])
 
 
 def load_checkpoint(path: Path, network: Any = None) -> tuple[Normalized, Spec]:
     """The network with its trained weights, in evaluation mode, and its spec.
 
-    network: a user's own, which gets the weights.
+    path: of a checkpoint, or of what `export` made of one as safetensors. network: a user's own, which
+    gets the weights.
+
     Nothing in the file is executed. UserError where it is missing or no checkpoint of ours.
     """
     try:

@@ -1,5 +1,6 @@
 """Checkpoints on disk: written whole or not at all, and read only where no byte has changed."""
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -10,7 +11,9 @@ import torch
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
+from twostream.nets.safetensors_file import load_safetensors
 from twostream.nets.torch_file import load_torch_file
+from twostream.runs.spec import KEY
 
 # What reading something else as a checkpoint can lead to.
 UNREADABLE = (
@@ -51,8 +54,14 @@ def write_checkpoint(content: Any, path: Path, previous: Path | None = None) -> 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU; nothing in it is executed.
 
+    What ends in `.safetensors` is an exported network: the same weights and the same description.
+
     Raises one of `UNREADABLE` where a byte has changed, and where it is no checkpoint.
     """
+    if path.suffix == ".safetensors":
+        tensors, metadata = load_safetensors(path)
+        said = {KEY: json.loads(metadata[KEY])} if KEY in metadata else {}
+        return {"state_dict": tensors, **said}
     content = load_torch_file(path)
     if not isinstance(content, dict):
         raise TypeError(f"it holds a {type(content).__name__}")

@@ -57,3 +57,16 @@ def other_views(folder: Path, clips: int, crops: int, average: str) -> str:
     if of_run == (clips, crops, average):
         return ""
     return f"{clips}x{crops}" if average == "logits" else f"{clips}x{crops}-{average}"
+
+
+def of_run(run: Path, name: str) -> Path:
+    """A file of a run; where the run is one file, an exported network, it lies beside that.
+
+    `runs/temporal` → `runs/temporal/scores.npz`, `temporal.onnx` → `temporal.onnx.scores.npz`.
+    """
+    return run.with_name(f"{run.name}.{name}") if run.is_file() else run / name
+
+
+def name_of_run(run: Path) -> str:
+    """`runs/temporal` and `temporal.onnx` → `temporal`."""
+    return run.stem if run.is_file() else run.name

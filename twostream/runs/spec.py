@@ -1,13 +1,18 @@
 """What a trained network says of itself: all that is needed to build it and to feed it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.splits import Split
 from twostream.data.streams import STREAMS, Stream
+
+KEY = "twostream"
+"""Under which checkpoints and exported files have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +61,15 @@ class Spec:
             learnt=tuple(plain.get("learnt", ())),
             frame_rates=tuple(plain.get("frame_rates", ())),
         )
+
+    def to_json(self) -> str:
+        """As text, for files that hold nothing else beside tensors."""
+        return json.dumps(self.to_plain())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """From `to_json`'s text. ValueError for any other."""
+        try:
+            return cls.from_plain(json.loads(text))
+        except (LookupError, TypeError, AttributeError, RecursionError, UserError) as error:
+            raise ValueError(f"what it says of its network cannot be read ({error})") from None

@@ -11,6 +11,8 @@ from twostream.option_fields import check, option
 
 StreamName = Literal["spatial", "temporal", "difference"]
 
+LoggerName = Literal["none", "csv", "tensorboard", "wandb"]
+
 Average = Literal["logits", "softmax"]
 """What is averaged over the clips and crops of a video."""
 
@@ -217,6 +219,11 @@ class TrainerOptions:
         0.0, help="The largest norm of a gradient; 0 is no limit.", at_least=0
     )
     accumulate: int = option(1, help="Batches whose gradients make one step.", at_least=1)
+    logger: LoggerName = option(  # noqa: RUF009
+        "none",
+        help="Who is told the measures of each epoch, beside the run's own metrics.csv; the extras "
+        "[tensorboard] and [wandb] bring the packages.",
+    )
 
     def __post_init__(self) -> None:
         """A number of devices may come as text. Raises UserError for a value outside its limits."""

@@ -19,15 +19,20 @@ def unlike_rates(spec: Spec, items: Sequence[Item]) -> str:
 
     Clips that are cut by time, see `ClipSpec.fps`, last equally long at any rate.
     """
-    if spec.clip.fps or not spec.frame_rates:
-        return ""
-    lowest, highest = spec.frame_rates
-    low, high = lowest / _TOLERANCE, highest * _TOLERANCE
-    unlike = [item for item in items if item.frame_rate and not low <= item.frame_rate <= high]
+    unlike = [item for item in items if is_unlike(spec, item.frame_rate)]
     if not unlike:
         return ""
+    lowest, highest = spec.frame_rates
     return (
         f"{len(unlike)} of {len(items)} test videos have another frame rate than those trained on "
         f"({lowest:g} to {highest:g} Hz), the first is {unlike[0].id} ({unlike[0].frame_rate:g} Hz): "
         "their clips last another time"
     )
+
+
+def is_unlike(spec: Spec, rate: float) -> bool:
+    """Whether a video of this frame rate runs slower or faster than all that trained; 0 is not known."""
+    if not rate or spec.clip.fps or not spec.frame_rates:
+        return False
+    lowest, highest = spec.frame_rates
+    return not lowest / _TOLERANCE <= rate <= highest * _TOLERANCE

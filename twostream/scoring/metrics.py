@@ -3,6 +3,9 @@
 All of it is of the videos that have a label; ScoresError where none has one.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,19 +21,46 @@ def per_class(scores: Scores) -> dict[str, tuple[int, float]]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The videos sorted into bins of equal width by the probability of the predicted class: arrays (B).
+
+    Reference: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017,
+        figure 1 and Eq. 3.
+    """
+
+    videos: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
+    """The mean of that probability in each bin; NaN where there is no video."""
+
+    accuracy: npt.NDArray[np.float64]
+    """The share of the videos in each bin that are right; NaN where there is none."""
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """The distances between both, averaged with the videos as weights: 0 to 1."""
+        distances = np.nan_to_num(np.abs(self.confidence - self.accuracy))
+        return float(distances @ self.videos / self.videos.sum())
+
+
+def reliability(scores: Scores, bins: int = 15) -> Reliability:
+    """How sure the scores are, and how often they are right then; a bin includes its upper end."""
+    confidence = np.exp(_log_probabilities(scores).max(1))
+    of_bin = np.ceil(confidence * bins).astype(np.int64).clip(1, bins) - 1
+    videos = np.bincount(of_bin, minlength=bins)
+
+    def means(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return np.where(videos, np.bincount(of_bin, values, bins) / np.maximum(videos, 1), np.nan)
+
+    return Reliability(videos, means(confidence), means(scores.right()))
+
+
 def expected_calibration_error(scores: Scores, bins: int = 15) -> float:
     """How far the probability of what is predicted is from how often that is right: 0 to 1.
 
-    The videos are sorted into bins of equal width by the probability of the predicted class; the
-    distances between its mean and the accuracy of each bin are averaged, weighted by the videos.
-
-    Reference: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017,
-        Eq. 3.
+    See `Reliability`.
     """
-    confidence = np.exp(_log_probabilities(scores).max(1))
-    of_bin = np.ceil(confidence * bins).astype(np.int64)
-    surplus = np.bincount(of_bin, confidence - scores.right())
-    return float(np.abs(surplus).sum() / len(confidence))
+    return reliability(scores, bins).expected_calibration_error
 
 
 def negative_log_likelihood(scores: Scores) -> float:

@@ -25,7 +25,7 @@ def held_out_scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]
     """The same of the videos that chose the best epochs; UserError where a run has none."""
     name = files.of_views(files.VALIDATION_SCORES, views)
     for folder in folders:
-        if not (folder / name).exists():
+        if not files.of_run(folder, name).exists():
             raise UserError(
                 f"{folder} has no {name}, the scores of videos that training held back: train it with a "
                 "validation share, or fuse by a rule and weights that need no fitting",
@@ -37,17 +37,17 @@ def held_out_scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]
 def have_held_out_scores(folders: Sequence[Path], views: str = "") -> bool:
     """Whether each of the runs has such scores."""
     name = files.of_views(files.VALIDATION_SCORES, views)
-    return all((folder / name).exists() for folder in folders)
+    return all(files.of_run(folder, name).exists() for folder in folders)
 
 
 def _joined(folders: Sequence[Path], name: str) -> list[Scores]:
-    loaded = [replace(_grouped(folder, name), name=folder.name) for folder in folders]
+    loaded = [replace(_grouped(folder, name), name=files.name_of_run(folder)) for folder in folders]
     return align(loaded)
 
 
 def _grouped(folder: Path, name: str) -> Scores:
     """Scores with their groups; those written before scores had them find them in the run's split."""
-    scores = Scores.load(folder / name)
+    scores = Scores.load(files.of_run(folder, name))
     groups = {} if scores.groups else groups_of(folder)
     if not groups or not set(scores.ids) <= set(groups):
         return scores

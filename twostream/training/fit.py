@@ -26,6 +26,7 @@ from flowcache.errors import UserError
 from twostream.runs.files import BEST, EPOCHS, LAST
 from twostream.runs.training_options import TrainerOptions
 from twostream.training.checkpoint_io import CheckpointFiles
+from twostream.training.loggers import logger_for
 from twostream.training.module import Training
 
 Row = Mapping[str, float]
@@ -46,6 +47,7 @@ def fit(
     on_epoch: Callable[[Row], None] = lambda _: None,
     progress_bar: bool = False,
     options: TrainerOptions,
+    told: Mapping[str, Any] | None = None,
 ) -> lightning.Trainer:
     """Train; leaves `best.ckpt`, `last.ckpt` and `metrics.csv` in `folder`.
 
@@ -58,7 +60,8 @@ def fit(
     patience: epochs without a lower validation loss after which the training stops.
     resume_from: a checkpoint to go on from, to the result of an undisturbed run.
     before_first_checkpoint: is called once, in the process that writes files.
-    options: on what it is computed.
+    options: on what it is computed, and which logger is told of it.
+    told: all that the run was told, for that logger.
     """
     shared: dict[str, Any] = {
         "dirpath": folder,
@@ -80,7 +83,10 @@ def fit(
     if progress_bar:
         callbacks.append(_ProgressBar(leave=False))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    with (
+        warnings.catch_warnings(),
+        logger_for(options.logger, folder, told or {}) as logger,
+    ):
         # Advice on loaders and logging intervals; how many workers there are is the user's choice.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings(
@@ -95,7 +101,7 @@ def fit(
         trainer = _trainer(
             max_epochs=epochs,
             callbacks=callbacks,
-            logger=False,
+            logger=logger,
             plugins=[CheckpointFiles()],
             enable_progress_bar=progress_bar,
             enable_model_summary=False,

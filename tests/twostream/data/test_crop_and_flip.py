@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import get_args
 
 import numpy as np
@@ -61,6 +62,26 @@ def test_a_view_by_area_has_such_an_area_and_no_odd_proportion(height, width, se
         share = view.height * view.width / (height * width)
         assert 0.28 < share < 0.62
         assert 0.73 < view.width / view.height < 1.37
+
+
+@given(SIDE, SIDE, SCALES, st.integers(0, 99))
+def test_a_view_with_corners_lies_in_a_corner_or_in_the_centre(height, width, scales, seed):
+    spec = ClipSpec(crop=8, scales=scales, corners=True)
+    view = random_view(height, width, spec, np.random.default_rng(seed))
+    assert inside(view, height, width)
+    below, beside = height - view.top - view.height, width - view.left - view.width
+    at_a_corner = 0 in (view.top, below) and 0 in (view.left, beside)
+    in_the_centre = below - view.top in (0, 1) and beside - view.left in (0, 1)
+    assert at_a_corner or in_the_centre
+
+
+def test_each_corner_and_the_centre_are_seen_alike_often():
+    rng = np.random.default_rng(0)
+    spec = ClipSpec(crop=8, corners=True)
+    views = [random_view(20, 30, spec, rng) for _ in range(2000)]
+    places = Counter((view.top, view.left) for view in views)
+    assert set(places) == {(0, 0), (0, 22), (12, 0), (12, 22), (6, 11)}
+    assert all(abs(count - 400) < 4 * 18 for count in places.values())
 
 
 def test_random_views_are_uniform_in_place_size_and_mirroring():

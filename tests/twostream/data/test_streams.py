@@ -70,3 +70,29 @@ def test_differences_are_of_each_frame_and_the_next_with_their_sign(tmp_path, ne
     rgb = RGB.read(cache.entry("c/a"), [0, 1, 2, 3]).astype(int)
     np.testing.assert_array_equal(clip, np.diff(rgb, axis=0)[[2, 0, 1]])
     np.testing.assert_allclose(clip.mean((1, 2, 3)), [0, -160, 50], atol=2)  # what JPEG changes
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "expected"),
+    [
+        ("spatial", 20.0, "uint8"),
+        ("temporal", 127 / 4, "int8"),
+        ("temporal", 32.0, "int16"),
+        ("difference", 20.0, "int16"),
+    ],
+)
+def test_the_type_of_a_clips_integers_is_known_before_one_is_read(
+    name, bound, expected, new_cache, add, tmp_path
+):
+    cache = new_cache(tmp_path / "cache", bound=bound)
+    frames = np.full((3, 16, 16, 3), 255, np.uint8)
+    frames[1] = 0
+    flow = np.full((2, 2, 16, 16), bound)
+    flow[1] = -bound
+    add(cache, "c/a", frames, flow)
+    clip = STREAMS[name].read(cache.entry("c/a"), [0, 1])
+    assert STREAMS[name].integers(cache.recipe) == clip.dtype == expected
+    # JPEG keeps black and white to within a gray level.
+    np.testing.assert_allclose(
+        (clip.min(), clip.max()), STREAMS[name].limits(cache.recipe), atol=name != "temporal"
+    )

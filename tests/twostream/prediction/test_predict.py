@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_videos import MJPEG_AVI, moving_scene, write_video
+from runs_on_videos import STREAMS, train_on_videos
 
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
@@ -20,7 +21,6 @@ from twostream.scoring.scores import Scores
 
 pytestmark = pytest.mark.usefixtures("lasting_children")
 
-STREAMS = ("spatial", "temporal")
 WEIGHTS = (0.4, 0.6)
 REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
 
@@ -29,25 +29,7 @@ REST = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
 def trained(tmp_path_factory, options):
     """Videos, their cache, and a run of each stream: (folder, cache)."""
     folder = tmp_path_factory.mktemp("predict")
-    recipe = Recipe.of(
-        "farneback",
-        {},
-        frame_step=1,
-        size="32",
-        bound=20.0,
-        quantizer_step=0.125,
-        jpeg_quality=90,
-    )
-    cache = FlowCache.create(folder / "cache", recipe)
-    for name, speed in (("still", 0.0), ("moving", 2.5)):
-        for n in range(4):
-            video = folder / "videos" / name / f"{n}.avi"
-            write_video(video, moving_scene(7, 48, 64, speed, 0.5 * n, seed=n), MJPEG_AVI)
-            job = Job(video, f"{name}/{n}.avi", cache.path(f"{name}/{n}"))
-            extract_video(job, recipe)
-    for stream in STREAMS:
-        stages.train(cache, folder / "runs" / stream, options(stream, schedule={"epochs": 2}))
-    return folder, cache
+    return folder, train_on_videos(folder, options, epochs=2)
 
 
 def runs_of(folder, *streams):

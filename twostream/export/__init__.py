@@ -1,1 +1,0 @@
-"""Networks as files for other programs: ONNX, PyTorch's exported programs, safetensors."""
