@@ -132,7 +132,8 @@ def explain_clip(
     spec = network.spec
     number, probability = _answer(network, [clip], label)
     way, name = _method(network, method)
-    values, means = clip.values[0], clip.mean[0]
+    gain = clip.gain[0]  # a mirrored field moves the other way
+    values, means = clip.values[0] * gain[:, None, None], clip.mean[0] * gain
     scale = scale_of(values, means, spec)
     frames = pictures(values, means, spec, scale)
     t, height, width, _ = frames.shape
@@ -175,16 +176,17 @@ def _answer(network: Network, clips: list[Clip], label: str | None) -> tuple[int
 def _method(network: Network, name: str) -> tuple[Method, str]:
     """A method and its name; see `AUTO`."""
     if name == AUTO:
-        name = _best_for(getattr(network, "model", None))
+        name = _best_for(network)
     method: Method = plugins.create(methods, name)
     return method, name
 
 
-def _best_for(model: Any) -> str:
-    if model is None:  # an exported network
+def _best_for(network: Network) -> str:
+    layers: Any = getattr(getattr(network, "model", None), "network", None)
+    if layers is None:  # an exported network shows none
         return "rise"
     from twostream.explanation.torch_model import has_convolutions, is_transformer
 
-    if is_transformer(model.network):
+    if is_transformer(layers):
         return "attention_rollout"
-    return "grad_cam" if has_convolutions(model.network) else "rise"
+    return "hires_cam" if has_convolutions(layers) else "rise"

@@ -24,7 +24,11 @@ def enlarge(coarse: Float32, shape: tuple[int, int, int]) -> Float32:
 
 
 def normalise(values: Float32) -> Float32:
-    """The least becomes 0 and the most 1; what is the same everywhere becomes 0."""
+    """The least becomes 0 and the most 1, and what is the same everywhere 0.
+
+    What is negative speaks against the class, and is 0 too.
+    """
+    values = values.clip(0)
     low, high = float(values.min()), float(values.max())
     # What differs by rounding alone says nothing.
     if high - low <= 1e-6 * max(abs(low), abs(high)):

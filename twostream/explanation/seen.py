@@ -22,7 +22,7 @@ def read_seen(entry: Entry, spec: Spec, numbers: Sequence[int]) -> tuple[Integer
     return stream.read(entry, numbers), means
 
 
-def scale_of(values: Integers, means: Float32, spec: Spec) -> float:
+def scale_of(values: Integers | Float32, means: Float32, spec: Spec) -> float:
     """The length in pixels that 99 of 100 vectors do not exceed; 1 where a stream has no vectors."""
     if not spec.values.is_displacement:
         return 1.0
@@ -30,7 +30,7 @@ def scale_of(values: Integers, means: Float32, spec: Spec) -> float:
     return max(_SMALLEST_SCALE, float(np.percentile(lengths, 99)))
 
 
-def pictures(values: Integers, means: Float32, spec: Spec, scale: float) -> UInt8:
+def pictures(values: Integers | Float32, means: Float32, spec: Spec, scale: float) -> UInt8:
     """Frames or fields as RGB, uint8 (T, H, W, 3).
 
     values, means: as of `read_seen`. Flow has its mean subtracted, as the network sees it; a vector of
@@ -45,7 +45,7 @@ def pictures(values: Integers, means: Float32, spec: Spec, scale: float) -> UInt
     return np.asarray(np.moveaxis(values, 1, 3), np.uint8)
 
 
-def _displacements(values: Integers, means: Float32, spec: Spec) -> Float32:
+def _displacements(values: Integers | Float32, means: Float32, spec: Spec) -> Float32:
     """In pixels, (T, 2, H, W)."""
     step = np.array(spec.values.scale(spec.recipe), np.float32)
     flow: Float32 = values * step[:, None, None] - means[..., None, None]

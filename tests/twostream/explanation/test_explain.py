@@ -11,7 +11,8 @@ import twostream
 from flowcache import plugins
 from flowcache.errors import UserError
 from flowcache.show.colour import flow_to_color
-from twostream.data.clip_reader import ClipReader
+from twostream.data.clip_reader import ClipReader, cut
+from twostream.data.crop_and_flip import View
 from twostream.data.index import read_index
 from twostream.explanation import methods
 from twostream.explanation.explain import explain, explain_clip
@@ -114,6 +115,18 @@ def test_a_clip_is_explained_as_it_was_seen(network, item, reader):
     assert one.map.shape == (length, CROP, CROP)
 
 
+def test_a_mirrored_clip_moves_the_other_way(finished_runs, entry):
+    network = load_network(finished_runs / "temporal")
+    stream, numbers = network.spec.values, [0, 1, 2]
+    whole = View(0, 0, SIDE, SIDE, mirrored=True)
+    clip = cut(entry.codes[numbers], entry.flow_means[numbers], [whole], SIDE, stream)
+    one = explain_clip(network, clip)
+    for number, shown in zip(numbers, one.frames, strict=True):
+        dx, dy = entry.flow[number] - entry.flow_means[number][:, None, None]
+        mirrored = np.stack([-dx, dy])[:, :, ::-1].astype(np.float32)
+        assert np.abs(shown.astype(int) - flow_to_color(mirrored, one.scale)).max() <= 1
+
+
 def test_an_exported_network_is_explained_by_rise(network, entry):
     assert explain(Exported(network), entry, clips=1).method == "rise"
 
@@ -121,7 +134,10 @@ def test_an_exported_network_is_explained_by_rise(network, entry):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"method": "guess"}, "no method 'guess': choose from attention_rollout, grad_cam, rise"),
+        (
+            {"method": "guess"},
+            "no method 'guess': choose from attention_rollout, grad_cam, hires_cam, rise",
+        ),
         ({"label": "angry"}, "no class 'angry': choose from calm, wild"),
         ({"clips": 0}, "0 clips of each video are too few"),
     ],

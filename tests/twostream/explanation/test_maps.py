@@ -35,6 +35,7 @@ def test_it_is_interpolated_linearly_between_the_middles_of_cells():
 
 def test_the_least_becomes_0_and_the_most_1_and_what_is_flat_0():
     assert normalise(np.array([[[2.0, 3, 6]]], np.float32)).tolist() == [[[0, 0.25, 1]]]
+    assert normalise(np.array([[[-5.0, 0, 3, 6]]], np.float32)).tolist() == [[[0, 0, 0.5, 1]]]
     assert not normalise(np.full((1, 2, 3), 7.1, np.float32)).any()
     assert not normalise(np.zeros((1, 2, 3), np.float32)).any()
 
