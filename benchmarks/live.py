@@ -7,18 +7,30 @@ A clip of UCF101 (320×240) is played at its own pace, again and again, as a cam
 time of a label is from the moment at which its newest frame is there to be decoded until the label is
 there. "Cores" is the processor time of all threads over the time that passed. With --minutes, one
 algorithm runs for so long, and the memory that the process holds is told along the way.
+
+On a machine with other work these say little. So the last columns have the processor time that each
+thread takes for a frame or a label, one after the other, each library with one thread; the slower of flow
+and label bounds the rate, where each has a core.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from threading import Event
 
 import common
 import psutil
+from threadpoolctl import threadpool_limits
 
 from flowcache import algorithms, plugins
+from flowcache.extraction.one import one_opencv_thread
+from twostream.live.capture import Capture, Captured, Stored
+from twostream.live.clock import WallClock
+from twostream.live.mailbox import Mailbox
+from twostream.live.motion import Motion, Moved
 from twostream.live.pipeline import Live, Statistics
 from twostream.live.setup import labeller_of
 from twostream.live.source import File, Picture
@@ -67,6 +79,42 @@ def measured(
     return live.statistics, busy / wall
 
 
+def stages(
+    predictor: Predictor, clip: Path, algorithm: str, words: str, frames: int
+) -> tuple[float, float, float]:
+    """Milliseconds of processor time: to capture a frame, for its flow, and for its label."""
+
+    class Beginning(File):
+        def __iter__(self) -> Iterator[Picture]:
+            return islice(super().__iter__(), frames)
+
+    class Timeless(WallClock):
+        def wait_until(self, moment: float, stopped: Event) -> None:
+            pass
+
+    options = plugins.parse_options(algorithms, algorithm, words.split())
+    labeller, _ = labeller_of(predictor, seconds=1.0, algorithm=algorithm, options=options)
+    stored = [Stored(recipe.resize, recipe.frame_step) for recipe in labeller.recipes]
+    mailbox = Mailbox[Captured](frames)
+    capture = Capture(Beginning(clip), stored, Timeless(), mailbox, Event())
+    motion = Motion(labeller.recipes, labeller.reads_flow)
+    moved: list[Moved] = []
+
+    def label_all() -> None:
+        for one in moved:
+            labeller.add(one)
+            labeller.label()
+
+    with one_opencv_thread(), threadpool_limits(1):
+        capturing = common.core_seconds(capture.run)
+        captured = mailbox.take()
+        labeller.rehearse(motion(captured[1]))
+        flow = common.core_seconds(lambda: moved.extend(map(motion, captured)))
+        labels = common.core_seconds(label_all)
+    first, second, third = (1000 * one / len(captured) for one in (capturing, flow, labels))
+    return first, second, third
+
+
 def row(algorithm: str, words: str, statistics: Statistics, busy: float) -> list[str]:
     """Of the table."""
     short = "preset fast" if "finest_scale" in words else words
@@ -103,6 +151,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, action="append", required=True)
     parser.add_argument("--clip", type=Path, help="by default one of UCF101's")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each algorithm")
+    parser.add_argument("--frames", type=int, default=60, help="of which processor time is taken")
     parser.add_argument("--repeats", type=int, default=1, help="of which the median one is shown")
     parser.add_argument("--algorithm", help="this one alone, as dis")
     parser.add_argument("--minutes", type=float, default=0.0, help="run it for so long")
@@ -137,7 +186,9 @@ def main() -> None:
         ]
         for one, results in zip(variants, common.alternate(works, options.repeats), strict=True):
             results.sort(key=lambda result: result[0].slowest)
-            rows.append(row(*one, *results[len(results) // 2]))
+            spent = stages(predictor, clip, *one, options.frames)
+            rows.append(row(*one, *results[len(results) // 2]) + [f"{ms:.1f}" for ms in spent])
+        header += ["ms a capture", "ms a flow", "ms a label"]
     print(common.table(header, rows))
     print(f"load {os.getloadavg()[0]:.1f}")
 

@@ -218,7 +218,7 @@ def test_fusion_rules_import_scores_and_what_they_share_alone(source):
 
 def test_who_scores_needs_no_lightning_and_who_predicts_no_torch_before_it_loads_a_network():
     heavy = {"torch", "lightning", "torchmetrics", "matplotlib"}
-    assert loaded_by("twostream.prediction.predict", heavy) == set()
+    assert loaded_by("twostream.timeline.predict", heavy) == set()  # and with it prediction
     assert loaded_by("twostream.explanation.of_videos", heavy) == set()
     assert loaded_by("twostream.prediction.torch_network", heavy) == {"torch"}
 

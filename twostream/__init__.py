@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twostream.explanation.explain import Explanation, explain, explain_clip
     from twostream.explanation.of_videos import explain_video
     from twostream.exporting.export import Exported
+    from twostream.html_report.write import write_report
     from twostream.prediction.predict import Prediction, Predictor
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
@@ -55,6 +56,7 @@ _HOMES = {
     "run_protocol": "twostream.api",
     "save": "twostream.api",
     "train": "twostream.api",
+    "write_report": "twostream.html_report.write",
 }
 """The module that each public name stands in."""
 
@@ -84,6 +86,7 @@ __all__ = [
     "run_protocol",
     "save",
     "train",
+    "write_report",
 ]
 
 

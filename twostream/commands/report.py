@@ -20,9 +20,6 @@ from twostream.commands._shared import (
 if TYPE_CHECKING:
     from twostream.fusion import Weights
 
-_OUTPUTS = {"html": "report.html", "rerun": "report.rrd", "fiftyone": "twostream"}
-"""The forms of a report, and what each writes where nothing else is named."""
-
 
 @click.command(
     epilog=example(
@@ -39,12 +36,12 @@ _OUTPUTS = {"html": "report.html", "rerun": "report.rrd", "fiftyone": "twostream
     "--output",
     type=click.Path(path_type=Path),
     default=None,
-    show_default=", ".join(_OUTPUTS.values()),
+    show_default="report.html, report.rrd or twostream",
     help="The file to write; of FiftyOne the name of the data set.",
 )
 @click.option(
     "--to",
-    type=click.Choice(list(_OUTPUTS)),
+    type=click.Choice(["html", "rerun", "fiftyone"]),
     default="html",
     show_default=True,
     help="A page; or data for Rerun or FiftyOne, which the extras [rerun] and [fiftyone] bring.",
@@ -90,38 +87,22 @@ def report(
     accuracies with intervals, what the fusion gains, confusion, learning curves, reliability, and the
     videos that the fusion rescued and lost. Of two runs a slider fuses anew with another weight.
     """
-    from flowcache.errors import UserError
     from twostream.commands._progress import Bar
-    from twostream.html_report.content import read_content
-    from twostream.html_report.page import check_output, write_page
-    from twostream.html_report.pictures import chosen_ids, here, open_cache, read_pictures
-    from twostream.html_report.score_curves import networks_of
-    from twostream.html_report.to_fiftyone import write_dataset
-    from twostream.html_report.to_rerun import write_rrd
+    from twostream.html_report.write import write_report
 
-    def say(line: str) -> None:
-        notes.print(line, soft_wrap=True)
-
-    folders, path = list(runs or RUNS), output or Path(_OUTPUTS[to])
-    if to == "fiftyone":
-        if videos is None:
-            raise UserError("FiftyOne shows the videos themselves: name their folder", "videos")
-        content = read_content(folders, weights, rule, views)
-        count = write_dataset(str(path), content, videos)
-        results.print(f"the data set {path} has {count} videos", soft_wrap=True)
-        return
-    check_output(path)
-    content = read_content(folders, weights, rule, views)
-    wanted = chosen_ids(content, strips)
-    opened = open_cache(cache, say) if wanted else None
-    ids = here(opened, wanted, say) if opened else []
-    networks = networks_of(folders, opened) if opened and ids and (explain or to == "rerun") else {}
     with Bar(notes, "pictures", "videos") as bar:
-        if to == "rerun":
-            if opened is None:
-                raise UserError("Rerun shows frames and flow: name a cache that has them", "cache")
-            write_rrd(path, content, opened, ids, networks, bar.progressed)
-        else:
-            pictures = read_pictures(opened, ids, networks, bar.progressed) if opened else {}
-            write_page(path, content, pictures)
-    results.print(f"{path}, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        told = write_report(
+            runs or RUNS,
+            output,
+            to=to,
+            weights=weights,
+            rule=rule,
+            views=views,
+            cache=cache,
+            strips=strips,
+            explain=explain,
+            videos=videos,
+            say=lambda line: notes.print(line, soft_wrap=True),
+            on_video=bar.progressed,
+        )
+    results.print(told, soft_wrap=True)

@@ -33,7 +33,7 @@ def draw_strip(explanations: Sequence[Explanation], title: str = "", *, height: 
     for row, one in enumerate(explanations):
         y = top + row * block
         _head(canvas, one, y, size)
-        for column, number in enumerate(_telling(one)):
+        for column, number in enumerate(telling(one)):
             x = column * (width + _GAP)
             above = resized(one.frames[number], width, height)
             below = resized(heat_over(one.frames[number], one.map[number], one), width, height)
@@ -44,14 +44,14 @@ def draw_strip(explanations: Sequence[Explanation], title: str = "", *, height: 
     return canvas.picture
 
 
-def _telling(one: Explanation) -> list[int]:
+def telling(one: Explanation, moments: int = MOMENTS) -> list[int]:
     """Of each part of the time the frame for which most speaks; of equal ones that which moves most."""
     first, last = one.times[[0, -1]]
-    parts = np.floor((one.times - first) / max(last - first, 1e-9) * MOMENTS).clip(0, MOMENTS - 1)
+    parts = np.floor((one.times - first) / max(last - first, 1e-9) * moments).clip(0, moments - 1)
     speaks = one.map.mean((1, 2)).round(4)
     moves = 255 - one.frames.min(3).mean((1, 2)) if one.spec.values.is_displacement else 0 * speaks
     order = np.lexsort((moves, speaks))  # the last of a part is the one that is shown
-    middles = first + (np.arange(MOMENTS) + 0.5) * (last - first) / MOMENTS
+    middles = first + (np.arange(moments) + 0.5) * (last - first) / moments
     chosen = []
     for part, middle in enumerate(middles):
         inside = order[parts[order] == part]

@@ -29,10 +29,16 @@ def graph_of(model: Normalized, spec: Spec) -> ExportedProgram:
     except UserError:
         raise
     except Exception as error:  # whatever runs, and whatever PyTorch says of it
-        reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"{spec.model} cannot be made a graph, because PyTorch cannot follow what it does: {reason}"
+            f"{spec.model} cannot be made a graph, because PyTorch cannot follow what it does: "
+            f"{_reason(str(error))}"
         ) from error
+
+
+def _reason(message: str) -> str:
+    if "specialized it to be a constant" in message:
+        return "it counts on one number of clips, as by len(x) in place of x.shape[0]"
+    return message.strip().partition("\n")[0]
 
 
 @contextmanager

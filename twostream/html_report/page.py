@@ -100,7 +100,7 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
             for one, record in zip(runs, content.records, strict=True)
         ],
         "slider": _slider(content, found),
-        "matrix_width": max(21, 10 + 1.5 * min(len(first.classes), MOST_OF_A_MATRIX)),
+        "matrix_width": max(21, 10 + 1.6 * len(first.classes)) if _is_small(first) else 21,
         "confusions": [_confusion(one) for one in everything],
         "class_table": _class_table(content),
         "curve_plots": [
@@ -121,8 +121,13 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
                 "name": group.name,
                 "heading": group.heading,
                 "explanation": group.explanation,
-                "note": _note(group.videos, pictures),
-                "videos": [_video(video, pictures.get(video.id)) for video in group.videos],
+                "count": len(group.videos),
+                "shown": [
+                    _video(video, pictures[video.id])
+                    for video in group.videos
+                    if video.id in pictures
+                ],
+                "others": [_video(video) for video in group.videos if video.id not in pictures],
             }
             for group in content.chosen
         ],
@@ -235,12 +240,17 @@ def _base64(values: np.ndarray) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
+def _is_small(one: Scores) -> bool:
+    """Whether a confusion matrix is shown whole."""
+    return len(one.classes) <= MOST_OF_A_MATRIX
+
+
 def _confusion(one: Scores) -> dict[str, Any]:
     """The matrix where there are few classes, else its most frequent confusions; see `page.html`."""
     counts = one.confusion()
     rows: list[list[dict[str, Any]]] = []
     pairs: list[dict[str, Any]] = []
-    if len(counts) <= MOST_OF_A_MATRIX:
+    if _is_small(one):
         sums = np.maximum(counts.sum(1, keepdims=True), 1)
         for of_label, percents in zip(counts, 100 * counts / sums, strict=True):
             cells = zip(of_label.tolist(), percents.tolist(), strict=True)
@@ -279,15 +289,7 @@ def _class_table(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def _note(videos: Sequence[ChosenVideo], pictures: Mapping[str, VideoPictures]) -> str:
-    """Which of the videos have no pictures."""
-    without = sum(video.id not in pictures for video in videos)
-    if not without:
-        return ""
-    return f"{without} of {len(videos)} are shown without frames and flow."
-
-
-def _video(video: ChosenVideo, pictures: VideoPictures | None) -> dict[str, Any]:
+def _video(video: ChosenVideo, pictures: VideoPictures | None = None) -> dict[str, Any]:
     answers = [
         {
             "by": one.by,

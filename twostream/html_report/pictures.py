@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from flowcache.cache.entry import Entry
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.explanation.explain import explain
 from twostream.explanation.heat import heat_over
+from twostream.explanation.strip import telling
 from twostream.html_report.content import ReportContent
 from twostream.html_report.strips import (
     MOMENTS,
@@ -76,8 +75,7 @@ def read_pictures(
 def map_strip(name: str, network: Network, entry: Entry) -> Strip:
     """What a run looked at, and below it what spoke for the class that the run names."""
     found = explain(network, entry)
-    count = min(MOMENTS, len(found.frames))
-    numbers = ((np.arange(count) + 0.5) * len(found.frames) / count).astype(int).tolist()
+    numbers = telling(found, min(MOMENTS, len(found.frames)))
     pictures = [
         above_each_other(
             found.frames[number], heat_over(found.frames[number], found.map[number], found), WIDTH

@@ -97,8 +97,10 @@ class Labeller:
         missing = frame.number - last.frame.number - 1 if last else 0
         if last and missing > 0:
             step = (frame.time - last.frame.time) / (missing + 1)
+            # The first frames have no flow, so they cannot stand for others.
+            nearer_to_last = missing / 2 if last.is_complete(self.reads_flow) else 0
             for gap in range(max(1, missing - _LONGEST_GAP), missing + 1):
-                nearest = last if gap <= missing / 2 else moved
+                nearest = last if gap <= nearer_to_last else moved
                 self._put(nearest, last.frame.time + gap * step)
         self._put(moved, frame.time)
         self._last = moved

@@ -21,6 +21,10 @@ class Moved:
     codes: Sequence[Codes | None]
     """For each recipe, (2, H, W); None where the frame has none before it, or nothing reads flow."""
 
+    def is_complete(self, wanted: Sequence[bool]) -> bool:
+        """Whether there is flow by each recipe by which it is wanted."""
+        return all(one is not None for one, reads in zip(self.codes, wanted, strict=True) if reads)
+
 
 class Motion:
     """Computes flow by several recipes, of the networks that read it."""

@@ -1,4 +1,5 @@
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from made_videos import MJPEG_AVI, moving_scene, write_video
 from stub_networks import CLASSES, stub_network
 
 from flowcache.cache.recipe import Recipe
+from flowcache.video.decode import Video
 from twostream.live.pipeline import Live
+from twostream.live.window import Window
 
 
 @pytest.fixture
@@ -80,6 +83,33 @@ def test_a_source_that_breaks_is_told_behind_its_labels(runs, clip, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["ucf101/videos/Archery/v_Archery_g08_c01.avi", "odd/nasa_13013_rotated.mp4", "odd/tree.avi"],
+)
+def test_real_videos_are_labelled(runs, data, name):
+    result = run(["live", "--source", str(data / name), *runs])
+    assert result.exit_code == 0, result.output
+    labels = [json.loads(line) for line in result.stdout.splitlines()]
+    with Video(data / name) as video:
+        assert [label["frame"] for label in labels] == list(range(3, len(video)))
+    assert sum(one["probability"] for one in labels[0]["labels"]["fused"]) == pytest.approx(
+        1, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled", "told"),
+    [("corrupted.mp4", True, "corrupted.mp4: "), ("bad_video.mp4", False, "not a readable video")],
+)
+def test_real_files_that_are_damaged_are_told(runs, data, name, labelled, told):
+    result = run(["live", "--source", str(data / "odd" / name), *runs])
+    assert result.exit_code == 1
+    assert bool(result.stdout) == labelled
+    assert told in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         ("--source nowhere.mp4", "nowhere.mp4 is no file"),
@@ -104,3 +134,71 @@ def test_where_there_is_no_display_a_window_is_refused(runs, clip, monkeypatch):
     told = sentence(["live", "--source", clip, *runs, "--window"])
     assert "no display" in told or "no tkinter" in told
     assert "lines of JSON (--window)" in told
+
+
+def test_a_window_shows_the_labels_where_there_is_a_display(runs, clip, monkeypatch):
+    tkinter = pytest.importorskip("tkinter")
+    try:
+        tkinter.Tk().destroy()
+    except tkinter.TclError:
+        pytest.skip("there is no display")
+    shown = []
+    show = Window.show
+    monkeypatch.setattr(Window, "show", lambda self, *one: (shown.append(one), show(self, *one)))
+    result = run(["live", "--source", clip, *runs, "--window"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert len(shown) == 27
+    picture, words = shown[-1]
+    assert picture.shape[1] == 640
+    assert words.endswith(" ms")
+
+
+class MadeTk:
+    """Stands for the library, and for a window that its user soon closes."""
+
+    class TclError(Exception):
+        pass
+
+    def __init__(self):
+        self.shown, self.handlers = 0, {}
+        self.Tk = self.Label = lambda *_, **__: self
+
+    def protocol(self, name, handler):
+        self.handlers[name] = handler
+
+    def configure(self, image):
+        self.shown += 1
+        if self.shown == 3:
+            self.handlers["WM_DELETE_WINDOW"]()
+
+    def title(self, _):
+        pass
+
+    def bind(self, *_):
+        pass
+
+    def pack(self):
+        pass
+
+    def update(self):
+        pass
+
+
+class MadeImageTk:
+    """What makes pictures for a window."""
+
+    @staticmethod
+    def PhotoImage(image, master):  # noqa: N802
+        return image
+
+
+def test_closing_the_window_ends_it(runs, clip, monkeypatch):
+    tk = MadeTk()
+    monkeypatch.setitem(sys.modules, "tkinter", tk)
+    monkeypatch.setitem(sys.modules, "PIL.ImageTk", MadeImageTk)
+    monkeypatch.setattr("PIL.ImageTk", MadeImageTk, raising=False)
+    result = run(["live", "--source", clip, *runs, "--window"])
+    assert result.exit_code == 0, result.output
+    assert tk.shown == 3
+    assert "labels/s" in result.stderr

@@ -30,10 +30,13 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
     assert path.read_text().count("data:image/webp") == 6 * videos
     succeed(f"report runs/temporal -o {path} --strips 1")
     assert path.read_text().count("data:image/webp") == 6
+    succeed(f"report runs/temporal -o {path} --strips 1 --explain")
+    assert path.read_text().count("data:image/webp") > 6
+    assert "temporal: what spoke for" in path.read_text()
     output = succeed(f"report runs/temporal -o {path} --cache nowhere")
     assert "nowhere is no flow cache, so no frames and no flow are shown" in output
     assert path.read_text().count("data:image/webp") == 0
-    assert "are shown without frames and flow" in path.read_text()
+    assert "without frames and flow</summary>" in path.read_text()
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,7 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
         ("report --weights 2", "--weights"),
         ("report --rule log_linear --weights 0.5", "--weights"),
         ("report --to rerun --cache nowhere -o a.rrd", "--cache"),
+        ("report --to rerun -o runs", "runs is a folder"),
         ("report --to fiftyone", "--videos"),
         ("report --views 3x10", "scores-3x10.npz does not exist"),
     ],

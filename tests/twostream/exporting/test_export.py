@@ -170,16 +170,27 @@ class Undecided(nn.Module):
         return self.fc(features) if features.sum() > 0 else self.fc(-features)
 
 
+class Counting(Undecided):
+    """It makes the number of clips a part of its graph."""
+
+    def forward(self, clip):
+        return self.fc(clip.reshape(len(clip), -1, 2).mean(1))
+
+
 class Own(Undecided):
     def forward(self, clip):
         return self.fc(clip.mean((1, 3, 4)).tanh())
 
 
 @pytest.mark.parametrize("ending", ["onnx", "pt2"])
-def test_a_network_that_is_no_graph_is_refused_in_one_sentence(ending, spec, untrained, tmp_path):
-    run = untrained(tmp_path / "run", spec(model="mine.Undecided"), Undecided())
-    with pytest.raises(UserError, match=r"mine\.Undecided cannot be made a graph") as caught:
-        export(run, tmp_path / f"x.{ending}", Undecided())
+@pytest.mark.parametrize(("kind", "reason"), [(Undecided, "data-dep"), (Counting, r"by len\(x\)")])
+def test_a_network_that_is_no_graph_is_refused_in_one_sentence(
+    kind, reason, ending, spec, untrained, tmp_path
+):
+    run = untrained(tmp_path / "run", spec(model="mine.Network"), kind())
+    message = rf"mine\.Network cannot be made a graph.*{reason}"
+    with pytest.raises(UserError, match=message) as caught:
+        export(run, tmp_path / f"x.{ending}", kind())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / f"x.{ending}").exists()
 
@@ -193,6 +204,12 @@ def test_a_network_of_ones_own_is_passed_and_needs_no_class_of_its_own_as_onnx(
     export(run, tmp_path / "x.onnx", Own())
     network = load_network(tmp_path / "x.onnx")
     assert network.logits(random_clip(network.spec, 2, np.random.default_rng(0))).shape == (2, 3)
+
+
+def test_a_network_larger_than_a_file_of_onnx_is_refused(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr("twostream.exporting.formats.onnx._LARGEST", 1000)
+    with pytest.raises(UserError, match=r"larger than the 2 GB.*\.pt2 or \.safetensors"):
+        export(exported / "temporal", tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])

@@ -58,6 +58,10 @@ class Dataset:
         self.evaluations[eval_key] = np.mean(right)
 
 
+class NoDatabaseError(Exception):
+    pass
+
+
 @pytest.fixture
 def stub(monkeypatch):
     """What of FiftyOne is called, without a database."""
@@ -67,8 +71,10 @@ def stub(monkeypatch):
         Dataset=Dataset,
         Classification=lambda **given: SimpleNamespace(**given),
         dataset_exists=lambda name: name in Dataset.made,
+        core=SimpleNamespace(config=SimpleNamespace(FiftyOneConfigError=NoDatabaseError)),
     )
     monkeypatch.setitem(sys.modules, "fiftyone", module)
+    return module
 
 
 def test_every_test_video_becomes_a_sample(stub, content, videos):
@@ -79,7 +85,7 @@ def test_every_test_video_becomes_a_sample(stub, content, videos):
         path = Path(sample["filepath"])
         assert path.is_absolute()
         assert path.with_suffix("") == videos / sample["video_id"]
-        for field, one in zip(("flow_1", "_1rgb", "fused"), content.all, strict=True):
+        for field, one in zip(("flow_1", "run_1rgb", "fused"), content.all, strict=True):
             np.testing.assert_array_equal(np.float32(sample[field].logits), one.logits[row])
             assert sample[field].confidence == pytest.approx(one.softmax()[row].max())
     top1 = {f"eval_{f}": one.top(1) for f, one in fields_of(content).items()}
@@ -96,6 +102,16 @@ def test_a_data_set_is_not_replaced(stub, content, videos):
     assert raised.value.parameter == "output"
 
 
+@pytest.mark.parametrize("error", [NoDatabaseError, ConnectionError, ValueError])
+def test_without_a_database_fiftyone_s_own_words_are_told(error, stub, content, videos):
+    def refusing(_):
+        raise error("no MongoDB here\nand more")
+
+    stub.dataset_exists = refusing
+    with pytest.raises(UserError, match=r"cannot make the data set mine: no MongoDB here$"):
+        write_dataset("mine", content, videos)
+
+
 def test_a_video_that_is_not_there_is_named(content, videos):
     first = content.runs[0].ids[0]
     (videos / f"{first}.mp4").unlink()
@@ -103,10 +119,9 @@ def test_a_video_that_is_not_there_is_named(content, videos):
         files_of(content, videos)
 
 
-def test_runs_that_become_one_field_are_refused(content):
-    alike = [
-        replace(one, name=name) for one, name in zip(content.runs, ("a-1", "a_1"), strict=True)
-    ]
+@pytest.mark.parametrize("names", [("a-1", "a_1"), ("tags", "b")])
+def test_runs_that_cannot_be_fields_are_refused(names, content):
+    alike = [replace(one, name=name) for one, name in zip(content.runs, names, strict=True)]
     with pytest.raises(UserError, match="rename a folder"):
         fields_of(replace(content, runs=alike))
 

@@ -1,5 +1,7 @@
 """Labels as a source goes on, against the prediction of the same frames as a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_sources import MadeClock, MadeSource
@@ -8,8 +10,10 @@ from stub_networks import CLASSES, stub_network
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
+from twostream.live.capture import Captured
+from twostream.live.motion import Moved
 from twostream.live.pipeline import Live
-from twostream.live.setup import labeller_of
+from twostream.live.setup import labeller_of, note_on_rate
 from twostream.live.source import open_source
 from twostream.prediction.predict import Predictor
 
@@ -118,11 +122,28 @@ def test_a_gap_that_is_longer_than_a_clip_leaves_nothing_of_what_was_before(pred
     assert [levels(clip) for clip in network.seen] == [[0, 1, 2, 3], [4] * 4, [4, 4, 4, 5]]
 
 
+@pytest.mark.parametrize("frame_step", [1, 3])
+@pytest.mark.parametrize(
+    "taken", [(0, 6, 7, 8, 9), (0, 1, 9, 10), (2, 9, 10), (5, 12, 13)], ids=str
+)
+def test_the_first_frames_which_have_no_flow_stand_for_no_others(predictor_of, taken, frame_step):
+    network = stub_network("temporal", recipe_of(frame_step=frame_step), length=5)
+    labeller, _ = labeller_of(predictor_of(run=network), seconds=1.0)
+    field = np.ones((2, 24, 32), np.int8)
+    for number in taken:
+        codes = field * number if number >= frame_step else None
+        picture = numbered(1)[0]
+        labeller.add(Moved(Captured(number, number / 25, 0.0, [picture], [None]), [codes]))
+        labeller.label()
+    assert network.seen
+    for clip in network.seen:
+        assert clip.values.shape[:2] == (1, 5)
+        assert {*np.unique(clip.values)} <= {*taken} - {*range(frame_step)}
+    assert network.seen[-1].values[0, -1].max() == taken[-1]
+
+
 def labeller_frames(labeller, pictures, left_out=(), numbers=None):
     """Let a labeller see frames without the threads before it, and label each."""
-    from twostream.live.capture import Captured
-    from twostream.live.motion import Moved
-
     for place, picture in enumerate(pictures):
         if place not in left_out:
             number = numbers[place] if numbers else place
@@ -169,3 +190,19 @@ def test_frames_that_are_too_small_for_the_algorithm_are_refused(predictor_of):
     predictor = predictor_of(run=stub_network("temporal", recipe_of("12"), crop=8))
     with pytest.raises(UserError, match="too small for dis"):
         labels_of(predictor, MadeSource(numbered(6)), algorithm="dis")
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"), [(15.0, True), (60.0, True), (25.0, False), (29.97, False), (0.0, False)]
+)
+def test_a_source_of_another_rate_than_the_training_videos_is_told(predictor_of, rate, told):
+    network = stub_network("temporal", recipe_of())
+    network.spec = replace(network.spec, frame_rates=(25.0, 30.0))
+    predictor, source = predictor_of(run=network), MadeSource([], rate=rate)
+    note = note_on_rate(predictor, source)
+    assert bool(note) == told
+    if told:
+        assert f"gives {rate:g} frames/s, and the networks were trained on 25 to 30" in note
+    by_time = stub_network("temporal", recipe_of(), fps=10.0, stride=None)
+    by_time.spec = replace(by_time.spec, frame_rates=(25.0, 30.0))
+    assert note_on_rate(predictor_of(run=by_time), source) == ""

@@ -14,9 +14,11 @@ from twostream.timeline.decoding import RisingTimes, decode_isolated
 
 
 @pytest.mark.usefixtures("lasting_children")
-@pytest.mark.parametrize("how", [MJPEG_AVI, H264_MP4], ids=str)
-@pytest.mark.parametrize("step", [1, 3])
-@pytest.mark.parametrize("frames", [2, 25])
+@pytest.mark.parametrize(
+    ("how", "step", "frames"),
+    [(MJPEG_AVI, 1, 25), (H264_MP4, 3, 25), (MJPEG_AVI, 1, 2), (MJPEG_AVI, 3, 2)],
+    ids=str,
+)
 def test_parts_are_the_frames_and_the_fields_of_an_entry(tmp_path, how, step, frames):
     recipe = Recipe.of("dis", {}, frame_step=step, size="200")
     still = scene(200, 280).astype(np.uint8)

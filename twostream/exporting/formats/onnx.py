@@ -97,10 +97,8 @@ def _adaptive_avg_pool3d(maps: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def _words(spec: Spec) -> Sequence[str]:
     """What the inputs and the output are, for whoever opens the file in another program."""
-    unit = "pixels" if spec.values.is_displacement else "gray levels, as the network wants them"
-    step = ", ".join(f"{value:g}" for value in spec.values.scale(spec.recipe))
     return (
-        f"clips as they are stored (batch, T, C, H, W), {spec.stream}; one is worth {step} {unit}",
+        f"{spec.stream} clips (batch, T, C, H, W), integers as they are stored; normalised within",
         "subtracted from each plane (batch, T, C): the mean displacement of a whole field, else 0",
         "the factor of each channel after that (batch, C): 1 unless the clip was scaled or mirrored",
         f"one for each of {len(spec.classes)} classes, which the property {KEY} names (batch, K)",
