@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.types import Float32, Float64
 from twostream.data.clip_reader import require_views
 from twostream.fusion import Weights
@@ -49,7 +49,7 @@ class Timeline:
         """A row for each run and segment."""
         return [
             (
-                self.video,
+                printable(self.video),
                 name,
                 *(f"{each.start:.3f}", f"{each.end:.3f}"),
                 *(each.label, f"{each.confidence:.4f}", self.partial),
@@ -77,7 +77,7 @@ class Timeline:
             for name, each in self.scores.items()
         }
         return {
-            "video": self.video,
+            "video": printable(self.video),
             "partial": self.partial,
             **asdict(self.options),
             "segments": segments,
@@ -130,7 +130,7 @@ def predict_timeline(
     """
     video = Path(video)
     if not video.is_file():
-        raise UserError(f"{video} is no file: name a video", "videos")
+        raise UserError(f"{printable(video)} is no file: name a video", "videos")
     require_views(1, crops)
     fusion = predictor.rule(rule, weights) if len(predictor.names) > 1 else None
     networks = dict(zip(predictor.names, predictor.networks, strict=True))
