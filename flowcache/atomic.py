@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -50,6 +51,22 @@ def atomic_path(path: Path, replace: bool = True) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _fsync(path.parent)
+
+
+def require_writable(path: Path, parameter: str) -> None:
+    """UserError unless a file can be written to this path, before work is done for it.
+
+    Folders above it are made. parameter: whose value the path is.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(
+            f"{printable(path)} cannot be written ({os.strerror(error.errno or 0).lower()}): name "
+            "another file, or change who may write there",
+            parameter,
+        ) from error
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowcache import plugins
+from flowcache.atomic import require_writable
 from flowcache.errors import UserError, printable
 from twostream.commands._click_options import RUN, given_by_user, options_of
 from twostream.commands._shared import (
@@ -117,6 +118,8 @@ def predict(
     _refuse_idle_options(ctx, timeline, explain)
     if csv and not csv.absolute().parent.is_dir():
         raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
+    if csv:
+        require_writable(csv, "csv")
     predictor = Predictor(run)
     if len(run) > 1:
         # So that what cannot be fused is refused before the first video.
