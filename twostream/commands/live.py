@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER, options_of
+from twostream.commands._click_options import RUN, options_of
 from twostream.commands._shared import (
     RULE,
     RUNS,
@@ -42,11 +42,11 @@ _SECONDS_BETWEEN_NOTES = 10.0
 )
 @click.option(
     "--run",
-    type=FOLDER,
+    type=RUN,
     multiple=True,
     default=RUNS,
     show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
+    help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 @WEIGHTS
 @RULE

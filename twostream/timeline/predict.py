@@ -46,8 +46,8 @@ class Timeline:
     """Of a table of `rows`, whose last column says why a video breaks off or nothing comes of it."""
 
     def rows(self) -> list[Sequence[object]]:
-        """A row for each run and segment."""
-        return [
+        """A row for each run and segment; of a video in which nothing is shown a single one."""
+        rows: list[Sequence[object]] = [
             (
                 printable(self.video),
                 name,
@@ -57,6 +57,7 @@ class Timeline:
             for name, segments in self.segments.items()
             for each in segments
         ]
+        return rows or [(printable(self.video), "", "", "", "", "", self.partial)]
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON may hold it: segments, and scores over time to four digits."""

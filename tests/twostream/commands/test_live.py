@@ -130,6 +130,11 @@ def test_what_cannot_be_is_refused_in_one_sentence(runs, clip, words, told):
     assert told in sentence(["live", *words.format(clip=clip).split(), *runs])
 
 
+def test_a_run_may_be_a_file(runs, clip, tmp_path):
+    (tmp_path / "spatial").write_bytes(b"a network that was exported")
+    assert run(["live", "--source", clip, *runs[:2]]).exit_code == 0
+
+
 def test_an_algorithm_that_nothing_would_use_is_refused(runs, clip):
     told = sentence(["live", "--source", clip, *runs[:2], "--algorithm", "dis"])
     assert "no run reads flow" in told

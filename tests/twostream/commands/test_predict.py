@@ -139,6 +139,14 @@ def test_a_timeline_is_a_table_a_csv_and_json(long, tmp_path):
     assert all(row["error"] == "" for row in rows)
 
 
+def test_a_video_in_which_nothing_is_shown_has_a_row_of_its_own(work, tmp_path):
+    table = tmp_path / "t.csv"
+    succeed(["predict", VIDEO, "--timeline", "--threshold", "1", "--csv", str(table)])
+    (row,) = rows_of(table)
+    assert row.pop("video") == VIDEO
+    assert set(row.values()) == {""}
+
+
 def test_a_timeline_of_a_broken_video_is_told_and_marked(long, tmp_path):
     raw = Path(long).read_bytes()
     Path(long).write_bytes(raw[: int(0.7 * len(raw))])
