@@ -31,8 +31,10 @@ def atomic_path(path: Path, replace: bool = True) -> Iterator[Path]:
     replace: whether it takes the place of an older file; otherwise that raises FileExistsError, also
         where two begin at once.
 
-    Raises NoSpaceError where the block, or the flushing, finds the device full.
+    Raises NoSpaceError where the block, or the flushing, finds the device full, and UserError for a pipe
+    or a device, as `/dev/stdout`, whose place a file would take.
     """
+    _require_no_device(path)
     temporary = path.parent / f".twostream-{uuid.uuid4().hex[:12]}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +61,7 @@ def require_writable(path: Path, parameter: str) -> None:
     Folders above it are made. parameter: whose value the path is.
     """
     try:
+        _require_no_device(path, parameter)
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
@@ -67,6 +70,14 @@ def require_writable(path: Path, parameter: str) -> None:
             "another file, or change who may write there",
             parameter,
         ) from error
+
+
+def _require_no_device(path: Path, parameter: str | None = None) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(
+            f"{printable(path)} is a pipe or a device, and would be replaced: name a file",
+            parameter,
+        )
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -30,6 +30,18 @@ def test_where_a_file_can_be_written_is_known_before_it_is(tmp_path):
     assert caught.value.parameter == "output"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        require_writable(path, "output")
+    with pytest.raises(UserError, match="is a pipe or a device"), atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
 )
