@@ -1,9 +1,9 @@
 """How fast a class goes with what a map marks, for each method of explanation.
 
-    python benchmarks/explanations.py CACHE RUN [RUN …] [--videos 24]
+    python benchmarks/explanations.py CACHE RUN [RUN …] [--videos 24] [--methods NAME,…]
 
 Of test videos, evenly spaced in the list, the middle clip is explained for its most probable class. Then
-the pixels that a map marks most are removed first (Petsiuk et al. 2018, "RISE", section 4.1, "deletion").
+the pixels that a map marks most are removed first (Petsiuk et al. 2018, "RISE", the metric "deletion").
 The area is the mean probability of the class over the removed share: the lower, the better. Beside
 the methods that suit a network stand maps that know nothing of it: three of random cells of a seventh of
 the side, and one that falls off from the centre. "Below random" is the share of the videos in which a
@@ -54,7 +54,7 @@ def blind(shape: Shape, rng: np.random.Generator) -> dict[str, list[Float32]]:
 
 
 def areas(
-    network: Network, cache: FlowCache, videos: int
+    network: Network, cache: FlowCache, videos: int, names: list[str]
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Of each kind of map the area of each video, and the seconds that a method takes for a clip."""
     found: dict[str, list[float]] = {}
@@ -64,7 +64,7 @@ def areas(
         label = int(network.logits(clip)[0].argmax())
         shape: Shape = (clip.values.shape[1], *clip.values.shape[3:])
         maps = blind(shape, rng)
-        for name in plugins.names(methods):
+        for name in names:
             method: Callable[..., Float32] = plugins.create(methods, name)
             started = time.perf_counter()
             try:
@@ -86,11 +86,12 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--videos", type=int, default=24)
+    parser.add_argument("--methods", default=",".join(plugins.names(methods)))
     given = parser.parse_args()
     cache = FlowCache.open(given.cache)
     rows = []
     for run in given.runs:
-        found, seconds = areas(load_network(run), cache, given.videos)
+        found, seconds = areas(load_network(run), cache, given.videos, given.methods.split(","))
         random = np.array(found["random"])
         for name, each in found.items():
             gain = random - np.array(each)

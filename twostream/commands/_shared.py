@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from twostream import fusion
-from twostream.commands._click_options import FOLDER, Decorator, Numbers, options_of, together
+from twostream.commands._click_options import FOLDER, RUN, Decorator, Numbers, options_of, together
 from twostream.runs.training_options import TrainOptions
 from twostream.scoring.protocols import PROTOCOLS
 
@@ -55,6 +55,16 @@ RULE = click.option(
 )
 RUNS = (Path("runs/spatial"), Path("runs/temporal"))
 """The runs that are fused where none are named."""
+
+NETWORKS = click.option(
+    "--run",
+    type=RUN,
+    multiple=True,
+    default=RUNS,
+    show_default=" ".join(map(str, RUNS)),
+    help="A run, or a network that was exported from one, once for each; several are fused.",
+)
+"""Whose networks see new videos."""
 
 
 def _take_protocol(ctx: click.Context, _: click.Parameter, name: str | None) -> None:

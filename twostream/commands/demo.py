@@ -1,7 +1,6 @@
 """`twostream demo`: the four commands on videos of our own."""
 
 import shlex
-import tempfile
 from pathlib import Path
 
 import click
@@ -32,7 +31,7 @@ from twostream.commands._shared import example, notes
 @click.option(
     "--only-videos",
     is_flag=True,
-    help="Render the videos, and a long one of others end to end, and run no command.",
+    help="Render the videos, and of discs a long one, and run no command.",
 )
 def demo(folder: Path, set_name: str, only_videos: bool) -> None:
     """Run the four commands on a small rendered video set.
@@ -40,7 +39,6 @@ def demo(folder: Path, set_name: str, only_videos: bool) -> None:
     All is written into FOLDER, and takes some minutes on two cores.
     """
     from twostream.commands.main import main
-    from twostream.demo._long_video import put_end_to_end
 
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a folder that is new, or delete it")
@@ -49,10 +47,8 @@ def demo(folder: Path, set_name: str, only_videos: bool) -> None:
     chosen.render(folder / "videos")
     chosen.contact_sheet(folder / "videos", folder / "videos.png")
     if only_videos:
-        with tempfile.TemporaryDirectory() as others:
-            chosen.render_others(Path(others))
-            put_end_to_end(sorted(Path(others).glob("*/*")), folder / "long.mp4")
-        notes.print(f"and others end to end as {folder / 'long.mp4'}", soft_wrap=True)
+        if chosen.render_long:
+            chosen.render_long(folder / "long.mp4")
         return
 
     def call(words: str) -> None:

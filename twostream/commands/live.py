@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import FOLDER, options_of
+from twostream.commands._click_options import options_of
 from twostream.commands._shared import (
+    NETWORKS,
     RULE,
-    RUNS,
     WEIGHTS,
     example,
     notes,
@@ -40,14 +40,7 @@ _SECONDS_BETWEEN_NOTES = 10.0
     metavar="NUMBER|URL|FILE",
     help="A camera by its number, a stream by its URL, or a file, which is played at its own pace.",
 )
-@click.option(
-    "--run",
-    type=FOLDER,
-    multiple=True,
-    default=RUNS,
-    show_default=" ".join(map(str, RUNS)),
-    help="A run, once for each; several are fused.",
-)
+@NETWORKS
 @WEIGHTS
 @RULE
 @click.option(

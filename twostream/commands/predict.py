@@ -10,11 +10,11 @@ import click
 
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream.commands._click_options import RUN, given_by_user, options_of
+from twostream.commands._click_options import given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
+    NETWORKS,
     RULE,
-    RUNS,
     VIEWS,
     WEIGHTS,
     errors,
@@ -45,14 +45,7 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
     )
 )
 @click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--run",
-    type=RUN,
-    multiple=True,
-    default=RUNS,
-    show_default=" ".join(map(str, RUNS)),
-    help="A run, or a network that was exported from one, once for each; several are fused.",
-)
+@NETWORKS
 @WEIGHTS
 @RULE
 @VIEWS
@@ -70,7 +63,7 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
     "--method",
     type=click.Choice([methods.AUTO, *plugins.names(methods)]),
     default=methods.AUTO,
-    show_default="attention_rollout for transformers, else grad_cam",
+    show_default="attention_rollout for transformers, else hires_cam",
     help="How that is found.",
 )
 @click.option(

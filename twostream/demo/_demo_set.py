@@ -12,18 +12,19 @@ class DemoSet:
     """A set of labelled videos, and what the four commands are told for it.
 
     render: writes the videos into a folder, as `<class>/<video>`.
-    render_others: writes one video of each class that is none of those.
     contact_sheet: draws some of a folder's videos beside their flow, as a PNG file.
     extract, train: options of `extract-flow`, and of `train` for both streams, as a shell has them.
     finding: what the results show, in one sentence.
+    render_long: writes a long video in which the classes follow one another, and beside it a `.csv` that
+        says when; None where the set has none.
     """
 
     render: Callable[[Path], None]
-    render_others: Callable[[Path], None]
     contact_sheet: Callable[[Path, Path], None]
     extract: str
     train: str
     finding: str
+    render_long: Callable[[Path], None] | None = None
 
 
 def numbered(folder: Path, name: str, videos: int, groups: int) -> Iterator[tuple[int, int, Path]]:

@@ -8,9 +8,8 @@ flow can follow in all directions. The camera moves too, so that what moves up i
 not rise: the movement is what differs from the background's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from flowcache import algorithms
+from flowcache.atomic import write_csv
 from flowcache.show.colour import enlarge, flow_to_color
 from flowcache.show.files import write_png, write_video
 from flowcache.types import Float32, Float64, UInt8
@@ -27,6 +27,7 @@ from twostream.demo._demo_set import DemoSet, check_numbers, numbered
 TEXTURES = ("dots", "checks", "stripes", "rings")
 # None of them turns into another when the picture is mirrored left to right, as training does.
 MOVEMENTS = ("rise", "fall", "grow", "shrink")
+_ROUND_TRIP = ("rise", "grow", "fall", "shrink")
 
 # What is told to the commands for these videos, so that both networks learn their half in a minute or
 # two, and are not sure of the half that they cannot see: averaged probabilities forgive no conceit.
@@ -92,6 +93,28 @@ def render(
             write_video(path, _draw(texture, way, places[group], rng), RATE, "mpeg4", _MPEG4)
 
 
+def render_long(output: Path, *, frames: int = 36, size: int = SIZE, seed: int = 1) -> None:
+    """Write a long video, and `start,end,label` in seconds beside it, as `.csv`.
+
+    For each texture a disc rises, grows, falls and shrinks without a cut, `frames` frames each. The
+    places are none of those that `render` shows with another seed.
+    """
+    check_numbers(1, frames, size, 48)
+
+    def pictures() -> Iterator[UInt8]:
+        for number, texture in enumerate(TEXTURES):
+            rng = np.random.default_rng([seed, number])
+            place = _place(size, rng)
+            yield from _draw(texture, _round_trip(frames, size, place.pan, rng), place, rng)
+
+    write_video(output, pictures(), RATE, "mpeg4", _MPEG4)
+    rows: list[Sequence[object]] = [("start", "end", "label")]
+    for part, (texture, movement) in enumerate(product(TEXTURES, _ROUND_TRIP)):
+        start, end = (f"{number * frames / RATE:.3f}" for number in (part, part + 1))
+        rows.append((start, end, f"{texture}-{movement}"))
+    write_csv(output.with_suffix(".csv"), rows)
+
+
 def _place(size: int, rng: np.random.Generator) -> _Place:
     pan = rng.uniform(5, 10) * size / 96
     side = size + 2 * int(np.ceil(pan) + 1)
@@ -120,10 +143,30 @@ def _path(movement: str, frames: int, size: int, pan: float, rng: np.random.Gene
         height = time if movement == "rise" else -time
     else:
         growth = time if movement == "grow" else -time
+    return _way(height, growth, time, size, pan, rng)
+
+
+def _round_trip(frames: int, size: int, pan: float, rng: np.random.Generator) -> _Path:
+    """A disc that makes the movements of `_ROUND_TRIP` one after another, back to where it began."""
+    there, end = np.linspace(-1, 1, frames), np.ones(frames)
+    height = np.concatenate([there, end, -there, -end])
+    growth = np.concatenate([-end, there, end, -there])
+    return _way(height, growth, np.concatenate([there, -there] * 2), size, pan, rng)
+
+
+def _way(
+    height: Float64,
+    growth: Float64,
+    panned: Float64,
+    size: int,
+    pan: float,
+    rng: np.random.Generator,
+) -> _Path:
+    """Height, growth and the camera's place in −1..1, (T,), as pixels."""
     unit = size / 96
     x, y = size / 2 + rng.uniform(-12, 12, 2) * unit
     angle = rng.uniform(0, 2 * np.pi)
-    shift_x, shift_y = pan * time * np.cos(angle), pan * time * np.sin(angle)
+    shift_x, shift_y = pan * panned * np.cos(angle), pan * panned * np.sin(angle)
     return _Path(
         x=x + shift_x,
         y=y + shift_y - 16 * unit * height,
@@ -215,11 +258,11 @@ def create() -> DemoSet:
     """The set as `twostream demo` renders it and learns from it, in some minutes on two cores."""
     return DemoSet(
         render=render,
-        render_others=partial(render, videos_per_class=1, seed=1),
         contact_sheet=contact_sheet,
         extract=f"--size {SIZE}",
         train=f"--model tiny --crop {CROP} --resize 0 --epochs {EPOCHS} --batch-size {BATCH_SIZE} "
         f"--learning-rate {LEARNING_RATE} --weight-decay {WEIGHT_DECAY} --label-smoothing 0",
         finding="A frame shows the texture and not the movement, flow shows the movement and not the "
         "texture: each stream is right about one half of the label, and their sum about both.",
+        render_long=render_long,
     )

@@ -14,7 +14,6 @@ What Humans Can?" (arXiv:2505.24867, 2025).
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -175,7 +174,6 @@ def create() -> DemoSet:
     """The set as `twostream demo --set motion` renders it and learns from it."""
     return DemoSet(
         render=render,
-        render_others=partial(render, videos_per_class=1, seed=1),
         contact_sheet=contact_sheet,
         extract=f"--size {SIZE}",
         train=f"--model tiny --option dropout=0 --crop {CROP} --resize {RESIZE} --no-flip "

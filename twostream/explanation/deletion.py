@@ -1,7 +1,7 @@
 """Whether a map is right: what it marks is taken away, and the probability has to fall.
 
 Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018,
-section 4.1, "deletion".
+the metric "deletion".
 """
 
 from dataclasses import dataclass

@@ -189,4 +189,4 @@ def _best_for(network: Network) -> str:
 
     if is_transformer(layers):
         return "attention_rollout"
-    return "grad_cam" if has_convolutions(layers) else "rise"
+    return "hires_cam" if has_convolutions(layers) else "rise"

@@ -13,12 +13,15 @@ from twostream.scoring.scores import Scores
 
 TRUTH = "ground_truth"
 
+_TAKEN = {TRUTH, "video_id", "video_group", "id", "filepath", "tags", "metadata"}
+"""The names of other fields."""
+
 
 def write_dataset(name: str, content: ReportContent, folder: Path) -> int:
     """Make a data set that stays in FiftyOne's database; returns how many videos it has.
 
     folder: of the videos themselves, from which the cache was made. Samples have the fields `video_id`,
-    `group`, `ground_truth`, and one for each run and the fusion with label, confidence and logits;
+    `video_group`, `ground_truth`, and one for each run and the fusion with label, confidence and logits;
     `eval_<field>` says which are right. Those that the fusion rescued and lost have these tags.
 
     Raises UserError where FiftyOne or its database is not to be had, for the name of a data set that
@@ -45,7 +48,7 @@ def write_dataset(name: str, content: ReportContent, folder: Path) -> int:
             filepath=str(files[identifier]), tags=[tags[identifier]] if identifier in tags else []
         )
         sample["video_id"] = identifier
-        sample["group"] = first.groups[row] if first.groups else identifier
+        sample["video_group"] = first.groups[row] if first.groups else identifier
         sample[TRUTH] = fiftyone.Classification(label=first.classes[first.labels[row]])
         for field, one in fields.items():
             sample[field] = fiftyone.Classification(**prediction(one, row, content))
@@ -75,11 +78,17 @@ def fields_of(content: ReportContent) -> Mapping[str, Scores]:
 
     UserError where two runs have names that become one.
     """
-    named = {re.sub(r"\W|^(?=\d)", "_", one.name): one for one in content.all}
-    if len(named) < len(content.all) or TRUTH in named:
+    named = {_field(one.name): one for one in content.all}
+    if len(named) < len(content.all) or not _TAKEN.isdisjoint(named):
         names = ", ".join(one.name for one in content.all)
         raise UserError(f"the runs {names} cannot be told apart as fields: rename a folder", "runs")
     return named
+
+
+def _field(name: str) -> str:
+    """Letters, digits and underscores, a letter first."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return plain if plain[:1].isalpha() else f"run_{plain}"
 
 
 def files_of(content: ReportContent, folder: Path) -> Mapping[str, Path]:

@@ -1,5 +1,7 @@
 """What a network says along a video: logits of clips, averaged in windows of time."""
 
+from array import array
+
 import numpy as np
 from scipy.special import softmax
 
@@ -19,8 +21,9 @@ class Curve:
         """hop: seconds from clip to clip. crops: of each clip, 1, 3 or 10."""
         self.network, self._hop, self._crops = network, hop, crops
         self._due, self._last = -np.inf, -np.inf
-        self._middles: list[float] = []
-        self._logits: list[Float32] = []
+        # Arrays that grow in one piece: small ones that stay, between large ones that come and go, would
+        # keep the memory of these from being used again.
+        self._middles, self._logits = array("d"), array("f")
 
     def __len__(self) -> int:
         """How many clips there are so far."""
@@ -47,7 +50,7 @@ class Curve:
         clip = rolling.clip(spec.clip, spec.values, self._crops)
         start, self._last = rolling.seconds(spec.clip, spec.values)
         self._middles.append((start + self._last) / 2)
-        self._logits.append(self.network.logits(clip))
+        self._logits.frombytes(self.network.logits(clip).astype(np.float32).tobytes())
 
     def windowed(self, centres: Float64, window: float, average: Average) -> Float32:
         """The mean over the clips whose middles are within half a window of each centre: (N, K).
@@ -55,7 +58,8 @@ class Curve:
         Where there is none it is the nearest clip. average: as `scoring.clip_average` has it.
         """
         middles = np.array(self._middles)
-        values = np.array(self._logits, np.float64)  # (clips, crops, K)
+        values = np.array(self._logits, np.float64)
+        values = values.reshape(len(middles), self._crops, -1)
         if average == "softmax":
             values = softmax(values, axis=2)
         values = values.mean(1)

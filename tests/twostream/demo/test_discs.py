@@ -1,3 +1,4 @@
+import csv
 from itertools import product
 
 import cv2
@@ -26,6 +27,20 @@ def frames_of(path):
 
 def test_there_is_a_class_for_each_texture_and_movement(videos):
     assert sorted(p.name for p in videos.iterdir()) == sorted(CLASSES)
+
+
+def test_a_long_video_goes_through_all_movements_without_a_cut_and_says_when(tmp_path):
+    demo.render_long(tmp_path / "long.mp4", frames=12)
+    with (tmp_path / "long.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["label"] for row in rows) == sorted(CLASSES)
+    ends = [float(row["end"]) for row in rows]
+    np.testing.assert_allclose(ends, np.arange(1, 17) * 12 / 25, atol=1e-3)
+    assert [float(row["start"]) for row in rows] == [0, *ends[:-1]]
+    frames = frames_of(tmp_path / "long.mp4").astype(float)
+    assert len(frames) == 16 * 12
+    jumps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    assert sorted(np.argsort(jumps)[-3:] + 1) == [48, 96, 144]  # to another texture
 
 
 def states(movement, count=3000):

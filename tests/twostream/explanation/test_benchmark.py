@@ -18,4 +18,4 @@ def test_the_benchmark_compares_the_methods_that_suit_a_network(root, toy, finis
     )
     assert done.returncode == 0, done.stderr
     named = [line.split("|")[2].strip() for line in done.stdout.splitlines()[2:]]
-    assert named == ["random", "centre", "grad_cam", "rise"]
+    assert named == ["random", "centre", "grad_cam", "hires_cam", "rise"]

@@ -12,6 +12,7 @@ from twostream import models
 from twostream.data.clip_reader import Clip
 from twostream.explanation import methods
 from twostream.explanation.explain import explain_clip
+from twostream.explanation.methods._last_maps import last_maps
 
 LENGTH, SIDE, CLASSES = 8, 48, ("a", "b", "c", "d", "e")
 TRANSFORMERS = {"mvit", "timesformer", "videomae", "vivit"}
@@ -44,7 +45,7 @@ def clip_of(stream="temporal", seed=0):
 def test_a_model_is_explained_by_the_method_that_suits_it(name):
     network, clip = made(name), clip_of()
     one = explain_clip(network, clip)
-    assert one.method == ("attention_rollout" if name in TRANSFORMERS else "grad_cam")
+    assert one.method == ("attention_rollout" if name in TRANSFORMERS else "hires_cam")
     assert one.map.shape == (LENGTH, SIDE, SIDE)
     assert one.map.dtype == np.float32
     assert one.map.min() == 0
@@ -52,6 +53,13 @@ def test_a_model_is_explained_by_the_method_that_suits_it(name):
     logits = network.logits(clip)[0]
     assert one.label == CLASSES[logits.argmax()]
     assert one.probability == pytest.approx(np.exp(logits.max() - np.logaddexp.reduce(logits)))
+    if name not in TRANSFORMERS:
+        grad_cam = plugins.create(methods, "grad_cam")
+        found = next(map for label in range(5) if (map := grad_cam(network, clip, label)).any())
+        assert found.shape == one.map.shape
+        assert np.isfinite(found).all()
+        assert found.min() >= 0
+        assert np.ptp(found) > 0
     # It is asked for once and leaves nothing behind.
     assert np.array_equal(explain_clip(network, clip).map, one.map)
     assert all(p.grad is None for p in network.model.parameters())
@@ -59,14 +67,15 @@ def test_a_model_is_explained_by_the_method_that_suits_it(name):
 
 
 POOLED = {
-    "early_fusion": ("backbone.features", {}),
-    "i3d": ("Mixed_5c", {}),
-    "inflate": ("backbone.features", {}),
-    "mc3": ("layer4", {}),
-    "resnet": ("backbone.layer4", {}),
-    "tiny": ("backbone.features", {}),
+    "early_fusion": "backbone.avgpool",
+    "efficientnet_lite": "backbone._pool",
+    "i3d": "avg_pool",
+    "inflate": "backbone.avgpool",
+    "mc3": "avgpool",
+    "resnet": "backbone.avgpool",
+    "tiny": "backbone.avgpool",
 }
-"""Models that average the maps of this layer and have one linear layer behind."""
+"""Models that have one linear layer behind this pooling, by which maps are averaged."""
 
 
 @pytest.mark.parametrize(
@@ -78,11 +87,10 @@ def test_grad_cam_is_the_class_activation_map_of_the_last_layer(name):
     Σ_k w_k f_k(x, y) with the weights of the linear layer, to which Grad-CAM comes down where the maps
     are averaged (Selvaraju et al. 2017, section 3.1).
     """
-    layer, options = POOLED[name]
-    network, clip = made(name, **options), clip_of()
+    network, clip = made(name), clip_of()
     module = network.model.network
-    last, caught = module.get_submodule(layer), []
-    handle = last.register_forward_hook(lambda *parts: caught.append(parts[2]))
+    pooling, caught = module.get_submodule(POOLED[name]), []
+    handle = pooling.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     network.logits(clip)
     handle.remove()
     head = module.get_submodule(module.pretrained.head)
@@ -103,3 +111,17 @@ def test_grad_cam_is_the_class_activation_map_of_the_last_layer(name):
         compared += 1
         assert agreement > 0.98
     assert compared
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "places"),
+    [("tiny", 112, 7), ("tiny", 96, 12), ("tiny", 48, 12), ("tiny", 6, 2)],
+)
+def test_hires_cam_takes_the_last_maps_of_seven_places_or_more(name, side, places):
+    """The network halves its side four times; where it never has seven, Grad-CAM's maps are taken."""
+    spec = spec_of("temporal", length=LENGTH, side=side, classes=CLASSES)
+    network = network_of(with_statistics(build(name, channels=2, length=LENGTH)), spec)
+    values = np.random.default_rng(0).integers(-60, 60, (1, LENGTH, 2, side, side)).astype(np.int8)
+    clip = clip_of()._replace(values=values)
+    found, _ = last_maps(network, clip, 0, "hires_cam", 7)
+    assert found.shape[-1] == places

@@ -134,7 +134,10 @@ def test_an_exported_network_is_explained_by_rise(network, entry):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"method": "guess"}, "no method 'guess': choose from attention_rollout, grad_cam, rise"),
+        (
+            {"method": "guess"},
+            "no method 'guess': choose from attention_rollout, grad_cam, hires_cam, rise",
+        ),
         ({"label": "angry"}, "no class 'angry': choose from calm, wild"),
         ({"clips": 0}, "0 clips of each video are too few"),
     ],

@@ -30,7 +30,7 @@ from twostream.explanation.removal import log_probability
 STREAMS = ("spatial", "temporal")
 BUILD = dict.fromkeys(DETECTORS, detector) | dict.fromkeys(TRANSFORMERS, transformer)
 CASES = [
-    *[(kind, "grad_cam") for kind in DETECTORS],
+    *[(kind, method) for kind in DETECTORS for method in ("grad_cam", "hires_cam")],
     *[(kind, "attention_rollout") for kind in TRANSFORMERS],
     *[(kind, "rise") for kind in BUILD],
 ]
@@ -68,7 +68,9 @@ def test_what_a_method_marks_is_what_the_class_goes_with(networks, stream, kind,
             assert area < deletion_curve(network, clip, drawn, PATCH).area - 0.1
 
 
-@pytest.mark.parametrize(("kind", "method"), [("2d", "grad_cam"), ("vivit", "attention_rollout")])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("2d", "grad_cam"), ("2d", "hires_cam"), ("vivit", "attention_rollout")]
+)
 def test_a_method_finds_the_time_too(networks, stream, kind, method):
     clip, _ = clip_with_patch(stream, (8, 16))
     late = clip.values.copy()
@@ -94,7 +96,7 @@ def test_rise_asks_for_nothing_but_logits(networks, stream):
     assert np.array_equal(rise(Exported(inner), clip, PATCH), rise(inner, clip, PATCH))
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "attention_rollout"])
+@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "attention_rollout"])
 def test_what_needs_a_look_inside_refuses_an_exported_network(networks, stream, method):
     clip, _ = clip_with_patch(stream, PLACES[1])
     with pytest.raises(UserError, match="exported one shows none: choose rise") as error:
@@ -122,10 +124,42 @@ def test_a_network_without_places_is_refused_by_grad_cam_and_explained_by_rise(s
         weight[:, 0][torch.from_numpy(where)] = 3 / (
             80 * spec.values.scale(spec.recipe)[0] * where.sum()
         )
-    with pytest.raises(UserError, match=f"{SIDE}×{SIDE} pixels: choose rise"):
-        plugins.create(methods, "grad_cam")(network, clip, PATCH)
+    for method in ("grad_cam", "hires_cam"):
+        with pytest.raises(UserError, match=f"{method} .* {SIDE}×{SIDE} pixels: choose rise"):
+            plugins.create(methods, method)(network, clip, PATCH)
     found = plugins.create(methods, "rise")(network, clip, PATCH)
     assert where[np.unravel_index(found.argmax(), found.shape)]
+
+
+class LooksAtACorner(nn.Module):
+    """Maps that are alike everywhere, of which the class reads the lower right corner alone."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 1, 1)
+        self.pool = nn.AvgPool2d(4)
+        self.fc = nn.Linear((SIDE // 4) ** 2, 2)
+        with torch.no_grad():
+            self.conv.weight.fill_(0.1)
+            self.conv.bias.fill_(1)
+            self.fc.weight.zero_()[PATCH].view(SIDE // 4, -1)[-2:, -2:] = 1
+
+    def forward(self, clip):
+        maps = self.pool(self.conv(clip.flatten(0, 1))).unflatten(0, clip.shape[:2]).mean(1)
+        return self.fc(maps.flatten(1))
+
+
+def test_hires_cam_sees_where_a_class_reads_maps_and_grad_cam_does_not(stream):
+    """Draelos & Carin 2020: the mean of a gradient forgets its places."""
+    spec = spec_of(stream)
+    network = network_of(LooksAtACorner(spec.values.channels), spec)
+    clip, _ = clip_with_patch(stream, PLACES[1])
+    corner = np.zeros((LENGTH, SIDE, SIDE), bool)
+    corner[:, -8:, -8:] = True
+    fine = plugins.create(methods, "hires_cam")(network, clip, PATCH)
+    assert fine[corner].sum() > 0.8 * fine.sum() > 0
+    rough = plugins.create(methods, "grad_cam")(network, clip, PATCH)
+    assert rough[corner].sum() < 0.2 * rough.sum()
 
 
 def test_rollout_is_refused_where_there_is_no_attention(networks, stream):

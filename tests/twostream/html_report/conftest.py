@@ -48,11 +48,17 @@ def write_runs(tmp_path_factory: pytest.TempPathFactory) -> WriteRuns:
 
 @pytest.fixture(scope="session")
 def runs(write_runs: WriteRuns) -> list[Path]:
-    """Two runs with classes of difficult names, and with ties: their logits are halves."""
-    streams = [
-        named(replace(one, logits=(np.round(2 * one.logits) / 2).astype(np.float32)), NAMES)
-        for one in told_streams(seed=3, n=48, k=6, tells=(1.0, 1.2), sureness=(1.0, 1.0))
-    ]
+    """Two runs with classes of difficult names, and with ties of two kinds.
+
+    Most logits are halves. Of six videos two classes differ by so little that 32 bits cannot hold it.
+    """
+    streams = []
+    for one in told_streams(seed=3, n=48, k=6, tells=(1.0, 1.2)):
+        logits = (np.round(2 * one.logits) / 2).astype(np.float32)
+        logits[:6] = -5
+        logits[range(6), one.labels[:6]] = 1e-8
+        logits[range(6), (one.labels[:6] + 1) % 6] = 0
+        streams.append(named(replace(one, logits=logits), NAMES))
     return write_runs(streams, told_streams(seed=4, n=30, k=6, part="held out"))
 
 

@@ -85,7 +85,7 @@ def test_every_test_video_becomes_a_sample(stub, content, videos):
         path = Path(sample["filepath"])
         assert path.is_absolute()
         assert path.with_suffix("") == videos / sample["video_id"]
-        for field, one in zip(("flow_1", "_1rgb", "fused"), content.all, strict=True):
+        for field, one in zip(("flow_1", "run_1rgb", "fused"), content.all, strict=True):
             np.testing.assert_array_equal(np.float32(sample[field].logits), one.logits[row])
             assert sample[field].confidence == pytest.approx(one.softmax()[row].max())
     top1 = {f"eval_{f}": one.top(1) for f, one in fields_of(content).items()}
@@ -119,10 +119,9 @@ def test_a_video_that_is_not_there_is_named(content, videos):
         files_of(content, videos)
 
 
-def test_runs_that_become_one_field_are_refused(content):
-    alike = [
-        replace(one, name=name) for one, name in zip(content.runs, ("a-1", "a_1"), strict=True)
-    ]
+@pytest.mark.parametrize("names", [("a-1", "a_1"), ("tags", "b")])
+def test_runs_that_cannot_be_fields_are_refused(names, content):
+    alike = [replace(one, name=name) for one, name in zip(content.runs, names, strict=True)]
     with pytest.raises(UserError, match="rename a folder"):
         fields_of(replace(content, runs=alike))
 

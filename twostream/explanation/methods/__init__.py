@@ -7,4 +7,7 @@ UserError for a network that the method cannot be used with.
 """
 
 AUTO = "auto"
-"""Attention roll-out for transformers, Grad-CAM for convolutional networks, and RISE for all others."""
+"""Attention roll-out for transformers, HiResCAM for convolutional networks, and RISE for all others.
+
+HiResCAM and not Grad-CAM because of their deletion curves on flow, see docs/explanations.md.
+"""
