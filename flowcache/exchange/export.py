@@ -1,5 +1,6 @@
 """The flow of a cache → files of other programs."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -42,13 +43,21 @@ def export_flow(
 
     Raises:
         UserError: for no cache, or one without entries; a format that is not there; a folder that holds
-            something; and, as a DamagedEntryError, an entry that cannot be read. Then nothing is written.
+            something, is a link or lies in the cache; and, as a DamagedEntryError, an entry that cannot
+            be read. Then nothing is written.
     """
     opened, output = FlowCache.open(cache), Path(output)
     format_named(format_name)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    is_folder = output.is_dir() and not output.is_symlink()
+    if os.path.lexists(output) and not (is_folder and not any(output.iterdir())):
         raise UserError(
             f"{printable(output)} is there already: name another folder, or delete it first",
+            "output",
+        )
+    if output.resolve().is_relative_to(opened.root.resolve()):
+        raise UserError(
+            f"{printable(output)} lies in the cache itself, whose entries the files could be taken for: "
+            "name a folder beside it",
             "output",
         )
     ids = opened.ids()
@@ -73,9 +82,11 @@ def export_flow(
         for done, count in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
             fields += count
             on_progress(done, len(ids))
-        if output.exists():
-            output.rmdir()
-        temporary.rename(output)
+        if is_folder:  # which may be the current one, so it stays itself
+            for part in temporary.iterdir():
+                part.rename(output / part.name)
+        else:
+            temporary.rename(output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return fields

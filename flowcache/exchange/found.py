@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flowcache.cache.folders import walk
+from flowcache.cache.folders import Skipped, walk
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError, printable
 from flowcache.exchange.contract import Format, format_named, names
@@ -26,6 +26,9 @@ class FoundFlow:
     ignored: Sequence[Path]
     """Files that are no flow of this format, such as frames that lie beside it."""
 
+    lost: Sequence[Skipped]
+    """What could not be looked into, so that flow may be missing."""
+
 
 def find_flow(root: Path, format_name: str = AUTO) -> FoundFlow:
     """Look through a folder, and through folders to which links in it lead.
@@ -40,14 +43,17 @@ def find_flow(root: Path, format_name: str = AUTO) -> FoundFlow:
         raise UserError(
             f"{printable(root)} is a flow cache itself: there is nothing to import", "folder"
         )
-    files = sorted(walk(root))
+    skipped: list[Skipped] = []
+    files = sorted(walk(root, skipped.append))
+    lost = sorted((one for one in skipped if one.lost), key=lambda one: one.path)
     wanted = names() if format_name == AUTO else [format_name]
     found = {name: _videos(format_named(name), files, root) for name in wanted}
     found = {name: videos for name, videos in found.items() if videos}
     if not found:
         what = "flow in a known form" if format_name == AUTO else f"flow that is {format_name}"
         raise UserError(
-            f"{printable(root)} holds no {what}: see docs/formats.md for how files have to be named",
+            f"{printable(root)} holds no {what}: see docs/formats.md for how files have to be named"
+            + "".join(f"; {printable(one.path)} {one.reason}" for one in lost[:1]),
             "folder",
         )
     if len(found) > 1:
@@ -57,7 +63,7 @@ def find_flow(root: Path, format_name: str = AUTO) -> FoundFlow:
         )
     ((name, videos),) = found.items()
     taken = {path for paths in videos.values() for path in paths}
-    return FoundFlow(name, videos, [path for path in files if path not in taken])
+    return FoundFlow(name, videos, [path for path in files if path not in taken], lost)
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def import_flow(
         on_note(f"{len(unused)} videos have no flow, the first is {printable(unused[0])}")
     todo, failed = _plan(folder, found, matched, opened)
     done = count(1)
+    to_do = len(todo) + len(failed)
     summary = run_jobs(
         Extraction(recipe=recipe, function=import_video, arguments=(convention,), timeout=timeout),
         todo,
@@ -118,8 +119,10 @@ def import_flow(
         jobs=jobs,
         joblib_backend=joblib_backend,
         scheduler=scheduler,
-        on_outcome=lambda _: on_progress(next(done), len(found.videos)),
+        on_outcome=lambda _: on_progress(next(done), to_do),
     )
+    if not opened.ids():  # so that other words for the same files may follow
+        opened.discard_if_empty()
     summary.ignored = list(found.ignored)
     return summary
 
@@ -127,7 +130,7 @@ def import_flow(
 def _plan(
     folder: Path, found: FoundFlow, matched: Matched | None, cache: FlowCache
 ) -> tuple[list[ImportJob], list[Outcome]]:
-    """The jobs, those with most files first, and the outcomes of what has no video, or an id twice."""
+    """The jobs, those with most files first, and the outcomes of what fails before it begins."""
     todo: dict[Path, ImportJob] = {}
     failed = []
     sources: Mapping[str, Path] = matched.videos if matched else {}
@@ -147,4 +150,8 @@ def _plan(
         if first is not job:
             reason = f"{first.name} is flow of the same video: take one of them away"
             failed.append(Outcome(job, "failed", reason=reason))
+    for one in found.lost:
+        name = one.path.relative_to(folder).as_posix()
+        job = ImportJob(one.path, printable(name), cache.path(name).absolute())
+        failed.append(Outcome(job, "failed", reason=f"it {one.reason}"))
     return sorted(todo.values(), key=lambda job: -len(job.files)), failed

@@ -159,12 +159,14 @@ class Extraction:
         try:
             try:
                 if kept := self._still_valid(job):
-                    return Outcome(job, "kept", kept.fields, kept.partial)
+                    share = kept.saturated_share
+                    return Outcome(job, "kept", kept.fields, kept.partial, saturated=share)
             except DamagedEntryError as error:
                 damaged = str(error)
             job.entry.unlink(missing_ok=True)
             info = self._extract(job, children)
-            return Outcome(job, "done", info.fields, info.partial, damaged)
+            share = info.saturated_share
+            return Outcome(job, "done", info.fields, info.partial, damaged, share)
         except (UnusableDeviceError, NoSpaceError):
             raise
         except Exception as error:  # one video never stops the others

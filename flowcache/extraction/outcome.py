@@ -42,6 +42,9 @@ class Outcome:
     damaged: str = ""
     """What was wrong with an entry that had to be made again."""
 
+    saturated: float = 0.0
+    """The share of displacement components that lay beyond the bound, and have it now."""
+
     @property
     def failed(self) -> bool:
         """The video has no entry."""
@@ -88,6 +91,11 @@ class Summary:
     def damaged(self) -> list[Outcome]:
         """The videos whose entries were damaged and made again, by name."""
         return sorted((o for o in self.outcomes if o.damaged), key=lambda o: o.job.name)
+
+    @property
+    def saturated(self) -> list[Outcome]:
+        """The videos of whose displacements some lay beyond the bound, those with most of them first."""
+        return sorted((o for o in self.outcomes if o.saturated), key=lambda o: -o.saturated)
 
     def count(self, kind: str) -> int:
         """How many jobs ended so."""

@@ -6,6 +6,7 @@ import click
 
 from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import Jobs, example, notes, results
+from twostream.commands.extract_flow import terminable
 
 
 @click.command(
@@ -55,7 +56,7 @@ def export_flow(
     from flowcache.exchange.export import export_flow as export
     from twostream.commands._progress import Bar
 
-    with Bar(notes, "export", "entries") as bar:
+    with terminable(), Bar(notes, "export", "entries") as bar:
         fields = export(
             cache,
             output,

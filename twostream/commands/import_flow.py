@@ -141,6 +141,12 @@ def _remarks(summary: "Summary", folder: Path) -> Iterator[str]:
     """What is no failure and may still surprise, each with its first case."""
     if ignored := summary.ignored:
         yield f"{len(ignored)} files are no flow and were ignored, the first is {printable(ignored[0])}"
+    if beyond := summary.saturated:
+        yield (
+            f"{len(beyond)} videos have displacements beyond the bound, which were cut off there: "
+            f"{100 * beyond[0].saturated:.3g} % of {beyond[0].job.name}; give a larger bound and another "
+            "cache to keep them"
+        )
     if damaged := summary.damaged:
         yield f"{len(damaged)} damaged entries were made again, the first was {damaged[0].damaged}"
     if ids := summary.without_video:

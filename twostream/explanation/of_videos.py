@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os.path import commonpath
+from os.path import abspath, commonpath
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,12 @@ def outputs_for(videos: Sequence[Path], output: Path) -> dict[Path, Path]:
         return dict.fromkeys(videos, output)
     if not videos:
         return {}
-    shared = Path(commonpath([video.absolute().parent for video in videos]))
-    return {video: output / f"{video.absolute().relative_to(shared)}{KINDS[0]}" for video in videos}
+    # Without "..", so that none of them leads out of the folder again; links keep their names.
+    places = {video: Path(abspath(video)) for video in videos}  # noqa: PTH100
+    shared = commonpath([place.parent for place in places.values()])
+    return {
+        video: output / f"{place.relative_to(shared)}{KINDS[0]}" for video, place in places.items()
+    }
 
 
 def _of_runs(

@@ -14,6 +14,7 @@ from twostream.runs.spec import KEY, Spec
 INPUTS = ("clip", "mean", "gain")
 """The names that a graph has for the parts of a `Clip`."""
 
+_FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 _DIGEST = "sha256"
 _UNKNOWN = 64 * b"0"
 
@@ -39,10 +40,12 @@ class OnnxNetwork:
                 "run",
             ) from None
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors, which are raised too
+        options.log_severity_level = 4  # not of errors, which are raised
+        # A graph may name other files that hold its weights, which are sought below this "folder": it is
+        # none, so nothing but the file itself is read. Without it that is the current folder.
+        options.add_session_config_entry(_FOLDER_OF_WEIGHTS, str(path.absolute()))
         try:
             content = path.read_bytes()
-            # Bytes and not a path, so that no other file is read, whatever the graph asks for.
             session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
             spec = _spec_of(session.get_modelmeta().custom_metadata_map, content)
             _require_form(session, spec)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -89,7 +90,11 @@ class Predictor:
                 )
 
         self.classes = first.classes
-        self.recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
+
+    @cached_property
+    def recipes(self) -> list[Recipe]:
+        """How each network's flow is computed on this machine. Raises UserError where it cannot be."""
+        return [for_this_machine(network.spec.recipe) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:

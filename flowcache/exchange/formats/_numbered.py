@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from os.path import abspath
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,9 @@ _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 def folder_id(folder: Path, root: Path) -> str:
     """The id of the video whose files lie in a folder; those in the root itself are named as it is."""
-    return folder.relative_to(root).as_posix() if folder != root else root.absolute().name
+    if folder != root:
+        return folder.relative_to(root).as_posix()
+    return Path(abspath(root)).name  # noqa: PTH100 - of ".." the name, and of a link its own
 
 
 def is_numbered(path: Path) -> bool:

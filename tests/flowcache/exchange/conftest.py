@@ -9,9 +9,10 @@ from flowcache.exchange.import_many import import_flow
 def take(tmp_path):
     """`import_flow` of the folder `flow` without frames, one at a time; gives the summary."""
 
-    def call(folder="flow", **given):
+    def call(folder="flow", cache="cache", **given):
         values = {"frames": False, "jobs": 1, "bound": 20.0} | given
-        return import_flow(tmp_path / folder, tmp_path / "cache", **values)
+        place = folder if folder == ".." else tmp_path / folder
+        return import_flow(place, tmp_path / cache, **values)
 
     return call
 

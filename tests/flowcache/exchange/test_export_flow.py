@@ -68,6 +68,29 @@ def test_a_folder_that_holds_something_stays_as_it_is(cache, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_nothing_is_written_into_the_cache_itself_or_through_a_link(cache, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "other").symlink_to("cache")
+    before = sorted(tmp_path.rglob("*"))
+    for output, reason in (
+        (cache.root / "out", "lies in the cache itself"),
+        (tmp_path / "other" / "out", "lies in the cache itself"),
+        (tmp_path / "link", "is there already"),
+    ):
+        with pytest.raises(UserError, match=reason) as caught:
+            export_flow(cache.root, output, format_name="h5", jobs=1)
+        assert caught.value.parameter == "output"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_current_folder_is_filled_where_it_is_empty(cache, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert export_flow(cache.root, ".", format_name="npy", jobs=1) == 6
+    assert (tmp_path / "out" / "run" / "a.npy").is_file()
+
+
 def test_nothing_is_left_where_an_entry_is_damaged_or_cannot_be_held(cache, tmp_path, recipe):
     path = cache.path("run/a")
     path.write_bytes(path.read_bytes()[:-600])

@@ -185,7 +185,7 @@ def test_unknown_displacements_are_refused_unless_they_may_be_zero(tmp_path, flo
     (tmp_path / "flow" / "run").mkdir(parents=True)
     np.save(tmp_path / "flow" / "run" / "a.npy", flow)
     assert "field 2 does not know the displacement of 1 pixels" in reasons(take())["run/a"]
-    shutil.rmtree(tmp_path / "cache")
+    # Nothing was imported, so the cache is free for what the sentence says.
     assert not take(unknown="zero").failures
     cache = FlowCache.open(tmp_path / "cache")
     assert cache.recipe.options["unknown"] == "zero"
@@ -249,6 +249,33 @@ def test_flow_in_two_forms_is_asked_for_and_frames_beside_it_are_ignored(picture
     summary = take(format_name="png")
     assert sorted(path.name for path in summary.ignored) == ["b.npy", "img_00001.jpg"]
     assert not summary.failures
+
+
+def test_flow_in_the_folder_itself_is_named_as_that_is_however_it_is_written(
+    pictures, take, tmp_path, monkeypatch
+):
+    (pictures / "run" / "a" / "within").mkdir()
+    monkeypatch.chdir(pictures / "run" / "a" / "within")
+    assert not take(folder="..").failures
+    assert FlowCache.open(tmp_path / "cache").ids() == ["a"]
+
+
+def test_what_cannot_be_looked_into_is_named(pictures, take, reasons, tmp_path):
+    (pictures / "run" / "b").symlink_to("nowhere")
+    assert "it is a link that leads nowhere" in reasons(take())["run/b"]
+    shutil.rmtree(pictures / "run" / "a")
+    with pytest.raises(UserError, match=r"holds no flow in a known form.*b is a link that leads"):
+        take()
+
+
+def test_displacements_beyond_the_bound_are_counted_and_those_within_are_not(pictures, take, flow):
+    np.save(pictures / "b.npy", flow)
+    for share, bound in ((np.mean(np.abs(flow) > 6), 6.0), (0, 40.0)):
+        for _ in ("done", "kept"):
+            summary = take(format_name="npy", bound=bound, quantizer_step=0.01, cache=str(bound))
+            assert [o.saturated for o in summary.saturated] == (
+                [pytest.approx(share, abs=0.01)] if share else []
+            )
 
 
 def test_a_cache_is_not_imported(take, extracted):

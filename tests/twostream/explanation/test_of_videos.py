@@ -32,6 +32,16 @@ def test_several_go_into_a_folder_each_under_a_name_of_its_own(videos):
     assert list(outputs_for(absolute, Path("out")).values()) == list(found.values())
 
 
+def test_no_explanation_lies_outside_of_the_folder(videos, monkeypatch):
+    monkeypatch.chdir("in")
+    inside, outside = Path("archery/v_01.avi"), Path("../in/bowling/v_01.avi")
+    found = outputs_for([inside, outside], Path("out"))
+    assert [found[video].as_posix() for video in (inside, outside)] == [
+        "out/archery/v_01.avi.png",
+        "out/bowling/v_01.avi.png",
+    ]
+
+
 def test_a_folder_may_be_there_and_have_a_dot_in_its_name(videos):
     Path("out.v2").mkdir()
     assert outputs_for(videos[:1], Path("out.v2"))[videos[0]] == Path("out.v2/v_01.avi.png")

@@ -122,6 +122,17 @@ def other_classes(path):
     with_properties(path, twostream=replace(spec, classes=("a", "b", "c")).to_json())
 
 
+def weights_elsewhere(path):
+    """Our own graph, a weight of which lies in another file, as ONNX allows it."""
+    model = onnx.load(path)
+    weight = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    Path("private.bin").write_bytes(weight.raw_data)  # beside it, and in the current folder
+    onnx.external_data_helper.set_external_data(weight, "private.bin")
+    weight.ClearField("raw_data")
+    del model.metadata_props[1:]  # of the properties only the network's own words
+    path.write_bytes(model.SerializeToString())
+
+
 def flipped(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -155,6 +166,7 @@ BROKEN_ONNX = {
     "another's json": lambda path: with_properties(path, twostream='{"classes": [1]}'),
     "deep json": lambda path: with_properties(path, twostream="[" * 100_000),
     "other classes": other_classes,
+    "weights elsewhere": weights_elsewhere,
 }
 
 
@@ -166,8 +178,9 @@ BROKEN_ONNX = {
     ],
 )
 def test_a_file_that_is_none_of_ours_or_damaged_is_refused_and_nothing_in_it_runs(
-    ending, spoil, exported, tmp_path
+    ending, spoil, exported, tmp_path, monkeypatch, capfd
 ):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / f"bad.{ending}"
     shutil.copy(exported / f"temporal.{ending}", path)
     (BROKEN | BROKEN_ONNX)[spoil](path)
@@ -175,6 +188,7 @@ def test_a_file_that_is_none_of_ours_or_damaged_is_refused_and_nothing_in_it_run
         load_network(path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "witness").exists()
+    assert "onnxruntime" not in capfd.readouterr().err  # its own words beside the sentence
 
 
 def test_a_file_that_another_program_changed_is_read_where_it_names_no_digest(exported, tmp_path):
