@@ -1,6 +1,6 @@
 """What a clip costs with onnxruntime beside PyTorch, with one thread and with two.
 
-    python benchmarks/export_speed.py [MODEL:STREAM …] [--every] [--runs 7]
+    python benchmarks/export_speed.py [MODEL:STREAM …] [--every] [--runs 7] [--threads 1 2]
 
 Each model is made with fresh weights at its standard size for five classes, and exported to ONNX. The two
 take turns on one random clip, after one turn to warm up. A figure is the median of the turns in ms,
@@ -43,7 +43,6 @@ CHOSEN = [
     "i3d:temporal",
     "timesformer:spatial",
 ]
-THREADS = (1, 2)
 
 
 def spec_of(name: str, stream: str) -> Spec:
@@ -92,7 +91,7 @@ def timed(work: Callable[[], object], threads: int) -> Callable[[], float]:
     return by_the_clock if threads > 1 else lambda: common.core_seconds(work)
 
 
-def measure(name: str, stream: str, runs: int) -> Sequence[str]:
+def measure(name: str, stream: str, runs: int, threads: Sequence[int]) -> Sequence[str]:
     """A row of the table."""
     spec = spec_of(name, stream)
     torch.manual_seed(0)
@@ -111,11 +110,11 @@ def measure(name: str, stream: str, runs: int) -> Sequence[str]:
         row += [f"{file.stat().st_size / 1e6:.0f}", f"{took:.0f}"]
         row += [f"{difference.largest:.1e} of {difference.logits:.2g}"]
         clip = random_clip(spec, 1, np.random.default_rng(1))
-        for threads in THREADS if runs else ():
-            works = [pytorch(model, clip, threads), runtime(file, clip, threads)]
+        for count in threads if runs else ():
+            works = [pytorch(model, clip, count), runtime(file, clip, count)]
             for work in works:
                 work()
-            first, second = common.alternate([timed(work, threads) for work in works], runs)
+            first, second = common.alternate([timed(work, count) for work in works], runs)
             row += [f"{1000 * statistics.median(one):.1f}" for one in (first, second)]
             row += [f"{common.median_ratio(first, second):.2f}"]
     return row
@@ -126,16 +125,17 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=CHOSEN, metavar="MODEL:STREAM")
     parser.add_argument("--every", action="store_true", help="every model, on both streams")
     parser.add_argument("--runs", type=int, default=7, help="turns; 0: compare the logits alone")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
     if given.every:
         given.models = [f"{n}:{s}" for n in plugins.names(models) for s in ("spatial", "temporal")]
     print(f"{common.machine()}; torch {torch.__version__}, onnxruntime {onnxruntime.__version__}\n")
     header = ["model", "stream", "clip", "MB", "s to export", "difference"]
-    for threads in THREADS if given.runs else ():
-        header += [f"PyTorch, {threads}", f"onnxruntime, {threads}", "ratio"]
+    for count in given.threads if given.runs else ():
+        header += [f"PyTorch, {count}", f"onnxruntime, {count}", "ratio"]
     rows = []
     for name, _, stream in (one.partition(":") for one in given.models):
-        rows.append(measure(name, stream, given.runs))
+        rows.append(measure(name, stream, given.runs, given.threads))
         print("|", " | ".join(rows[-1]), "|", flush=True)
     print()
     print(common.table(header, [[*row, *[""] * (len(header) - len(row))] for row in rows]))

@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,8 +31,10 @@ def atomic_path(path: Path, replace: bool = True) -> Iterator[Path]:
     replace: whether it takes the place of an older file; otherwise that raises FileExistsError, also
         where two begin at once.
 
-    Raises NoSpaceError where the block, or the flushing, finds the device full.
+    Raises NoSpaceError where the block, or the flushing, finds the device full, and UserError for a pipe
+    or a device, as `/dev/stdout`, whose place a file would take.
     """
+    _require_no_device(path)
     temporary = path.parent / f".twostream-{uuid.uuid4().hex[:12]}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +53,31 @@ def atomic_path(path: Path, replace: bool = True) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _fsync(path.parent)
+
+
+def require_writable(path: Path, parameter: str) -> None:
+    """UserError unless a file can be written to this path, before work is done for it.
+
+    Folders above it are made. parameter: whose value the path is.
+    """
+    try:
+        _require_no_device(path, parameter)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(
+            f"{printable(path)} cannot be written ({os.strerror(error.errno or 0).lower()}): name "
+            "another file, or change who may write there",
+            parameter,
+        ) from error
+
+
+def _require_no_device(path: Path, parameter: str | None = None) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(
+            f"{printable(path)} is a pipe or a device, and would be replaced: name a file",
+            parameter,
+        )
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

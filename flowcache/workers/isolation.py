@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 import cloudpickle
 
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.workers import protocol
 
 Report = Callable[[Any], None]
@@ -148,7 +148,9 @@ def run_for_file(
         try:
             return children.run(function, *args, timeout=_FILE_SECONDS, on_report=on_report)
         except (UserError, CrashedError, TimedOutError) as error:
-            raise UserError(f"{path}: {error}", getattr(error, "parameter", None)) from error
+            raise UserError(
+                f"{printable(path)}: {error}", getattr(error, "parameter", None)
+            ) from error
 
 
 _elsewhere: WeakValueDictionary[str, Children] = WeakValueDictionary()

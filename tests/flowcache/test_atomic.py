@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from flowcache.atomic import NoSpaceError, atomic_path, is_temporary, paths_below
+from flowcache.atomic import NoSpaceError, atomic_path, is_temporary, paths_below, require_writable
 from flowcache.errors import UserError
 
 
@@ -18,6 +18,40 @@ def test_what_is_written_appears_whole_under_its_name_only_at_the_end(tmp_path):
         assert temporary.name.startswith(".")
     assert path.read_text() == "whole"
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_where_a_file_can_be_written_is_known_before_it_is(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    require_writable(path, "output")
+    assert list(path.parent.iterdir()) == []
+    path.write_text("old")
+    with pytest.raises(UserError, match=r"file\.txt.below cannot be written") as caught:
+        require_writable(path / "below", "output")
+    assert caught.value.parameter == "output"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        require_writable(path, "output")
+    with pytest.raises(UserError, match="is a pipe or a device"), atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_that_is_read_only_is_known_before_it_is_written_to(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(UserError, match="permission denied"):
+            require_writable(tmp_path / "file.txt", "output")
+    finally:
+        tmp_path.chmod(0o755)
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):

@@ -127,11 +127,18 @@ def live(
                 if time.monotonic() - said >= _SECONDS_BETWEEN_NOTES:
                     said = time.monotonic()
                     notes.print(str(statistics), soft_wrap=True)
+            has_ended = seconds is None
         except KeyboardInterrupt:
-            pass
+            has_ended = False
         finally:
             labels.stop()
             notes.print(str(labels.statistics), soft_wrap=True)
+    if has_ended and not labels.statistics.labels:
+        raise UserError(
+            f"{opened.name} ended after {labels.statistics.captured} frames, before there was a clip for "
+            "each run to label: name a longer one",
+            "source",
+        )
 
 
 def _plain(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowcache import plugins
-from flowcache.errors import UserError
+from flowcache.atomic import require_writable
+from flowcache.errors import UserError, printable
 from twostream.commands._click_options import given_by_user, options_of
 from twostream.commands._shared import (
     JSON,
@@ -110,6 +111,8 @@ def predict(
     _refuse_idle_options(ctx, timeline, explain)
     if csv and not csv.absolute().parent.is_dir():
         raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
+    if csv:
+        require_writable(csv, "csv")
     predictor = Predictor(run)
     if len(run) > 1:
         # So that what cannot be fused is refused before the first video.
@@ -140,7 +143,7 @@ def predict(
         header = Timeline.HEADER if timeline else Prediction.HEADER
         _write_csv(csv, header, predictions, failures)
     if as_json:
-        lost = [{"video": str(path), "error": why} for path, why in failures]
+        lost = [{"video": printable(path), "error": why} for path, why in failures]
         print_json([*(each.to_plain() for each in predictions), *lost])
     broken = [each.partial for each in predictions if timeline and each.partial]
     print_lines((f"  partial: {why}" for why in broken), errors)
@@ -184,7 +187,7 @@ def _write_csv(
 
     blank = [""] * (len(header) - 2)
     rows = [row for prediction in predictions for row in prediction.rows()]
-    write_csv(path, [header, *rows, *([video, *blank, why] for video, why in failures)])
+    write_csv(path, [header, *rows, *([printable(path), *blank, why] for path, why in failures)])
 
 
 def _require_one_video(overlay: Path, videos: Sequence[Path]) -> None:
@@ -228,7 +231,7 @@ def _best(prediction: Any) -> Any:
     """A column for each run and for the fusion, the best class first."""
     from rich.table import Table
 
-    table = Table(title=prediction.video, title_justify="left")
+    table = Table(title=printable(prediction.video), title_justify="left")
     for name in prediction.best:
         table.add_column(name)
     columns = ([f"{100 * p:5.1f} %  {c}" for c, p in best] for best in prediction.best.values())
@@ -242,7 +245,7 @@ def _segments(timeline: Any) -> Any:
     from rich.table import Table
 
     *_, (name, segments) = timeline.segments.items()
-    table = Table(title=f"{timeline.video}, {name}", title_justify="left")
+    table = Table(title=f"{printable(timeline.video)}, {name}", title_justify="left")
     for column in ("start", "end", "class", "confidence"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for each in segments:

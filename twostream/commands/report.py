@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twostream.commands._click_options import FOLDER
+from flowcache.errors import UserError
+from twostream.commands._click_options import FOLDER, given_by_user
 from twostream.commands._shared import (
     CACHE,
     RULE,
@@ -19,6 +20,10 @@ from twostream.commands._shared import (
 
 if TYPE_CHECKING:
     from twostream.fusion import Weights
+
+
+_IDLE = {"html": ("videos",), "rerun": ("videos", "explain"), "fiftyone": ("strips", "explain")}
+"""The options that would change nothing, by the form."""
 
 
 @click.command(
@@ -69,7 +74,10 @@ if TYPE_CHECKING:
 @click.option(
     "--videos", type=FOLDER, default=None, help="The folder of the videos; for FiftyOne alone."
 )
+@click.pass_context
 def report(
+    ctx: click.Context,
+    /,
     runs: Sequence[Path],
     output: Path | None,
     to: str,
@@ -90,6 +98,8 @@ def report(
     from twostream.commands._progress import Bar
     from twostream.html_report.write import write_report
 
+    if idle := given_by_user(ctx, _IDLE[to]):
+        raise UserError(f"the form {to} has no use for it: leave it out", idle[0])
     with Bar(notes, "pictures", "videos") as bar:
         told = write_report(
             runs or RUNS,

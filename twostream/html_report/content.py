@@ -28,7 +28,10 @@ class RunRecord:
     model: str
 
     epochs: Mapping[str, Sequence[float]]
-    """The columns of `metrics.csv`, "epoch" and those of `MEASURES_OF_EPOCHS`, all of one length."""
+    """The columns of `metrics.csv`, "epoch" and those of `MEASURES_OF_EPOCHS`, all of one length.
+
+    Empty where it has none of these.
+    """
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> 
 
     def answer(number: int, row: int) -> Answer:
         of_video = probabilities[number][row]
-        best = int(of_video.argmax())
+        best = int(scores[number].logits[row].argmax())  # probabilities may round to a tie
         return Answer(
             scores[number].name,
             scores[number].classes[best],
@@ -211,4 +214,4 @@ def _epochs(path: Path) -> Mapping[str, Sequence[float]]:
             f"{path} cannot be read ({error}): delete it, and the report has no learning curves of it",
             "runs",
         ) from None
-    return columns if "epoch" in columns else {}
+    return columns if "epoch" in columns and len(columns) > 1 else {}

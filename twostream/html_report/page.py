@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flowcache.atomic import atomic_path
+from flowcache.atomic import atomic_path, require_writable
 from flowcache.errors import UserError
 from twostream.html_report import plots
 from twostream.html_report.content import ChosenVideo, ReportContent
@@ -32,9 +32,10 @@ MOST_SCORES = 4_000_000
 
 
 def check_output(path: Path) -> None:
-    """UserError for a path that is a folder."""
+    """UserError for a path that is a folder, or that cannot be written to."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file to write to, as report.html", "output")
+    require_writable(path, "output")
 
 
 def write_page(path: Path, content: ReportContent, pictures: Mapping[str, VideoPictures]) -> None:

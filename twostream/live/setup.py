@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowcache.cache.recipe import Recipe
+from flowcache.errors import UserError
 from twostream.fusion import Weights
 from twostream.live.labels import Labeller
 from twostream.live.source import Source
@@ -27,11 +28,16 @@ def labeller_of(
     algorithm, options: of the flow, in place of the one that the networks were trained on. The rest: see
     `Labeller` and `Predictor.rule`.
 
-    UserError for an algorithm, a rule or weights that cannot be.
+    UserError for an algorithm, a rule or weights that cannot be, and for an algorithm where no network
+    reads flow.
     """
     trained = [network.spec.recipe for network in predictor.networks]
     if algorithm is None:
         recipes, notes = predictor.recipes, predictor.notes
+    elif not any(network.spec.values.is_displacement for network in predictor.networks):
+        raise UserError(
+            "no run reads flow, so nothing would compute any: leave it out", "algorithm"
+        )
     else:
         recipes = [_with_algorithm(recipe, algorithm, options or {}) for recipe in trained]
         flows = {

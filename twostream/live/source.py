@@ -96,7 +96,14 @@ class NetworkStream:
 
     def __init__(self, url: str) -> None:
         """UserError where it cannot be opened, or sends nothing for ten seconds."""
-        self.name = without_password(url)
+        try:
+            self.name = without_password(url)
+        except ValueError:  # whose words may hold a password
+            raise UserError(
+                "the address is no URL that can be read: write it as rtsp://camera.local/stream, an "
+                "IPv6 address in brackets",
+                "source",
+            ) from None
         self.damaged = 0
         try:
             self._container = av.open(url, metadata_errors="replace", timeout=_PATIENCE)
@@ -149,7 +156,9 @@ class Camera:
     def __init__(self, number: int) -> None:
         """UserError where there is none, or another program has it."""
         self.name = f"camera {number}"
-        self._capture = cv2.VideoCapture(number)
+        self._capture = cv2.VideoCapture(
+            min(number, 2**31 - 1)
+        )  # a larger one OpenCV does not take
         if not self._capture.isOpened():
             raise UserError(
                 f"{self.name} cannot be opened: name the number of a camera that is there and that no "

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 from flowcache.cache.entry import Entry
 from flowcache.cache.recipe import Recipe
 from flowcache.cache.store import FlowCache
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.extraction.one import Job, extract_isolated
 from flowcache.types import Float32
 from flowcache.workers.devices import for_this_machine
@@ -46,7 +47,7 @@ class Prediction:
     def rows(self) -> list[Sequence[object]]:
         """A row for each run and class."""
         return [
-            (self.video, name, rank, label, probability, "")
+            (printable(self.video), name, rank, label, probability, "")
             for name, classes in self.best.items()
             for rank, (label, probability) in enumerate(classes, 1)
         ]
@@ -57,7 +58,7 @@ class Prediction:
             name: [{"class": label, "probability": probability} for label, probability in classes]
             for name, classes in self.best.items()
         }
-        return {"video": self.video, **best}
+        return {"video": printable(self.video), **best}
 
 
 OnEntries = Callable[[Prediction, Mapping[str, Entry]], None]
@@ -88,7 +89,11 @@ class Predictor:
                 )
 
         self.classes = first.classes
-        self.recipes = [for_this_machine(network.spec.recipe) for network in self.networks]
+
+    @cached_property
+    def recipes(self) -> list[Recipe]:
+        """How each network's flow is computed on this machine. Raises UserError where it cannot be."""
+        return [for_this_machine(network.spec.recipe) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:
@@ -139,7 +144,7 @@ class Predictor:
         fusion = self.rule(rule, weights) if len(self.names) > 1 else None
         video = Path(video)
         if not video.is_file():
-            raise UserError(f"{video} is no file: name a video", "videos")
+            raise UserError(f"{printable(video)} is no file: name a video", "videos")
         networks = dict(zip(self.names, self.networks, strict=True))
         logits: dict[str, Float32] = {}
         entries: dict[str, Entry] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.extraction.videos import find_videos
 
 Failure = tuple[Path, str]
@@ -27,5 +27,7 @@ def videos_at(paths: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
             failures.append((path, str(error)))
         else:
             videos += found.videos
-            failures += [(one.path, f"{one.path}: it {one.reason}") for one in found.lost]
+            failures += [
+                (one.path, f"{printable(one.path)}: it {one.reason}") for one in found.lost
+            ]
     return list(dict.fromkeys(videos)), failures

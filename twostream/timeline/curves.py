@@ -36,8 +36,8 @@ class Curve:
         if time < self._due - _SLACK or not rolling.holds(spec.clip, spec.values):
             return
         # Counted from the first clip, so that hops which are no whole number of frames do not add up.
-        while self._due <= time + _SLACK:
-            self._due = time + self._hop if self._due == -np.inf else self._due + self._hop
+        first = time if self._due == -np.inf else self._due
+        self._due = first + self._hop * (1 + (time + _SLACK - first) // self._hop)
         self._cut(rolling)
 
     def finish(self, rolling: Rolling) -> None:

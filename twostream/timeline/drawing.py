@@ -87,7 +87,7 @@ class Drawing:
 
         Returns uint8 (H', W', 3) with even sides, as video codecs want them: the frame with the flow in
         its upper right corner, below it the best classes of each stream and of the fusion side by side,
-        and the timeline. A frame with a short side under 360 pixels is enlarged by a whole factor.
+        and the timeline. A frame with a short side of at most 320 pixels is enlarged by a whole factor.
         """
         picture = _enlarged(rgb)
         height, width = picture.shape[:2]

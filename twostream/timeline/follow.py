@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowcache.cache.recipe import Recipe
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.extraction.one import TooShortError
 from flowcache.types import Codes, UInt8
 from twostream.prediction.networks import Network
@@ -63,7 +63,9 @@ def follow(
             raise
         partial = str(error)
     if follower.frames <= recipe.frame_step:
-        raise UserError(f"{video}: {TooShortError.of(follower.frames, recipe.frame_step)}")
+        raise UserError(
+            f"{printable(video)}: {TooShortError.of(follower.frames, recipe.frame_step)}"
+        )
     return follower.finished(partial)
 
 

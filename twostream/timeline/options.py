@@ -22,7 +22,7 @@ class TimelineOptions:
     hop: float = option(
         BY_CLIP,
         help="Seconds from one clip of a timeline to the next, and the grid of its segments.",
-        above=0,
+        at_least=0.01,
         shown_default="half of the longest clip",
     )
     window: float = option(

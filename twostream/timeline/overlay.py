@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flowcache.atomic import require_writable
 from flowcache.cache.recipe import Recipe
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.extraction.one import one_opencv_thread
 from flowcache.show.files import write_video
 from flowcache.types import Float32, UInt8
@@ -27,11 +28,12 @@ _LARGEST = Resize(short_side=720)
 def require_overlay(output: Path, video: Path) -> None:
     """UserError unless an overlay of this video can be written to this path."""
     if output.suffix.lower() not in (".mp4", ".avi"):
-        raise UserError(f"{output} must end in .mp4 or .avi", "overlay")
+        raise UserError(f"{printable(output)} must end in .mp4 or .avi", "overlay")
     if output.exists() and video.exists() and output.samefile(video):
         raise UserError(
             f"{output} would overwrite the video: give another name to write to", "overlay"
         )
+    require_writable(output, "overlay")
 
 
 def write_overlay(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowcache.errors import UserError
+from flowcache.errors import UserError, printable
 from flowcache.types import Float32, Float64
 from twostream.data.clip_reader import require_views
 from twostream.fusion import Weights
@@ -46,10 +46,10 @@ class Timeline:
     """Of a table of `rows`, whose last column says why a video breaks off or nothing comes of it."""
 
     def rows(self) -> list[Sequence[object]]:
-        """A row for each run and segment."""
-        return [
+        """A row for each run and segment; of a video in which nothing is shown a single one."""
+        rows: list[Sequence[object]] = [
             (
-                self.video,
+                printable(self.video),
                 name,
                 *(f"{each.start:.3f}", f"{each.end:.3f}"),
                 *(each.label, f"{each.confidence:.4f}", self.partial),
@@ -57,6 +57,7 @@ class Timeline:
             for name, segments in self.segments.items()
             for each in segments
         ]
+        return rows or [(printable(self.video), "", "", "", "", "", self.partial)]
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON may hold it: segments, and scores over time to four digits."""
@@ -77,7 +78,7 @@ class Timeline:
             for name, each in self.scores.items()
         }
         return {
-            "video": self.video,
+            "video": printable(self.video),
             "partial": self.partial,
             **asdict(self.options),
             "segments": segments,
@@ -130,7 +131,7 @@ def predict_timeline(
     """
     video = Path(video)
     if not video.is_file():
-        raise UserError(f"{video} is no file: name a video", "videos")
+        raise UserError(f"{printable(video)} is no file: name a video", "videos")
     require_views(1, crops)
     fusion = predictor.rule(rule, weights) if len(predictor.names) > 1 else None
     networks = dict(zip(predictor.names, predictor.networks, strict=True))

@@ -51,13 +51,12 @@ def test_without_frames_the_temporal_stream_is_all_that_there_is(pictures):
         message = " ".join(result.stderr.split())
         assert message.startswith("Error: imported/"), message
         assert "holds no frames, since its flow was imported without videos" in message
-    message = " ".join(
-        run("predict videos/still/v_still_g01_c01.avi --run runs/again").output.split()
-    )
-    assert (
-        "the flow is imported (unknown origin), so it cannot be computed for other videos"
-        in message
-    )
+    video = "videos/still/v_still_g01_c01.avi"
+    why = "the flow is imported (unknown origin), so it cannot be computed for other videos"
+    assert why in sentence(f"predict {video} --run runs/again")
+    assert why in sentence(f"live --source {video} --run runs/again")
+    note = "trained on flow by imported, and given flow by dis: labels may be worse"
+    assert note in succeed(f"live --source {video} --run runs/again --algorithm dis")
 
 
 def test_what_does_not_fit_is_printed_and_listed_and_the_status_says_so(pictures):

@@ -82,6 +82,13 @@ def test_a_source_that_breaks_is_told_behind_its_labels(runs, clip, tmp_path):
     assert "frames/s" in result.stderr
 
 
+def test_a_source_that_ends_before_its_first_label_is_told(runs, tmp_path):
+    short = write_video(tmp_path / "short.avi", moving_scene(3, 48, 64, 1, 0), MJPEG_AVI)
+    result = run(["live", "--source", str(short), *runs])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "short.avi ended after 3 frames, before there was a clip" in result.stderr
+
+
 @pytest.mark.parametrize(
     "name",
     ["ucf101/videos/Archery/v_Archery_g08_c01.avi", "odd/nasa_13013_rotated.mp4", "odd/tree.avi"],
@@ -121,6 +128,17 @@ def test_real_files_that_are_damaged_are_told(runs, data, name, labelled, told):
 )
 def test_what_cannot_be_is_refused_in_one_sentence(runs, clip, words, told):
     assert told in sentence(["live", *words.format(clip=clip).split(), *runs])
+
+
+def test_a_run_may_be_a_file(runs, clip, tmp_path):
+    (tmp_path / "spatial").write_bytes(b"a network that was exported")
+    assert run(["live", "--source", clip, *runs[:2]]).exit_code == 0
+
+
+def test_an_algorithm_that_nothing_would_use_is_refused(runs, clip):
+    told = sentence(["live", "--source", clip, *runs[:2], "--algorithm", "dis"])
+    assert "no run reads flow" in told
+    assert "--algorithm" in told
 
 
 def test_a_run_that_is_not_there_is_refused(clip, tmp_path):

@@ -36,6 +36,7 @@ def test_an_overlay_is_written_beside_the_timeline_that_it_shows(words, tmp_path
     [
         (["--overlay", "{folder}/out.gif"], r"must end in .mp4 or .avi (--overlay)"),
         (["--overlay", "{folder}/clip.avi"], "would overwrite the video"),
+        (["--overlay", "{folder}/clip.avi/o.mp4"], "cannot be written"),
         (
             ["--overlay", "{folder}/o.mp4", "{folder}/other.avi"],
             "of one video, and here are 2: name one",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def test_a_folder_is_searched_and_what_fails_is_named_at_the_end(work, tmp_path)
     }
 
 
+@pytest.mark.parametrize("words", [[], ["--timeline"]])
+def test_a_name_that_is_no_utf8_can_be_printed_and_written(work, tmp_path, words):
+    good, bad = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.avi", b"th\xe9.avi"))
+    shutil.copy(VIDEO, good)
+    bad.write_text("no video")
+    table = tmp_path / "out.csv"
+    result = run(["predict", str(good), str(bad), "--csv", str(table), *words])
+    assert result.exit_code == 1
+    assert r"caf\xe9.avi" in result.stdout.replace("\n", "")
+    assert r"th\xe9.avi: not a readable video" in result.stderr
+    assert {Path(row["video"]).name for row in rows_of(table)} == {r"caf\xe9.avi", r"th\xe9.avi"}
+    read = json.loads(run(["predict", str(good), str(bad), "--json", *words]).stdout)
+    assert [Path(one["video"]).name for one in read] == [r"caf\xe9.avi", r"th\xe9.avi"]
+
+
 @pytest.fixture
 def long(work, tmp_path):
     """A video that is still, moves, and is still again."""
@@ -121,6 +137,14 @@ def test_a_timeline_is_a_table_a_csv_and_json(long, tmp_path):
             if row["run"] == name
         ]
     assert all(row["error"] == "" for row in rows)
+
+
+def test_a_video_in_which_nothing_is_shown_has_a_row_of_its_own(work, tmp_path):
+    table = tmp_path / "t.csv"
+    succeed(["predict", VIDEO, "--timeline", "--threshold", "1", "--csv", str(table)])
+    (row,) = rows_of(table)
+    assert row.pop("video") == VIDEO
+    assert set(row.values()) == {""}
 
 
 def test_a_timeline_of_a_broken_video_is_told_and_marked(long, tmp_path):

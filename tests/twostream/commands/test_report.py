@@ -51,6 +51,10 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
         ("report --to rerun --cache nowhere -o a.rrd", "--cache"),
         ("report --to rerun -o runs", "runs is a folder"),
         ("report --to fiftyone", "--videos"),
+        ("report --videos videos", "html has no use for it: leave it out (--videos)"),
+        ("report --to rerun --explain", "(--explain)"),
+        ("report --to fiftyone --videos videos --strips 3", "(--strips)"),
+        ("report -o runs/spatial/run.json/page.html", "cannot be written"),
         ("report --views 3x10", "scores-3x10.npz does not exist"),
     ],
 )

@@ -84,6 +84,13 @@ def test_videos_without_a_label_are_left_out(write_runs):
     assert [len(one) for one in content.all] == [15, 15, 15]
 
 
+@pytest.mark.parametrize("text", ["", "epoch\n1\n", "epoch,seconds\n1,9\n", "train_loss\n1\n"])
+def test_epochs_without_measures_have_no_curves(text, write_runs):
+    runs = write_runs(told_streams(n=20))
+    (runs[0] / "metrics.csv").write_text(text)
+    assert [record.epochs for record in read_content(runs).records] == [{}, {}]
+
+
 @pytest.mark.parametrize("text", ["epoch,train_loss\n1,x\n", "epoch\n1,2\n\0", "\udcff"])
 def test_epochs_that_cannot_be_read_are_refused(text, write_runs):
     runs = write_runs(told_streams(n=20))

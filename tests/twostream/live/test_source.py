@@ -123,6 +123,8 @@ def test_a_file_that_is_cut_gives_what_it_has_and_then_says_so(folder, tmp_path)
         ("", "is no file"),
         ("tcp://user:secret@127.0.0.1:9", r"tcp://127\.0\.0\.1:9 cannot be opened \(.*refused"),
         ("rubbish://x", r"rubbish://x cannot be opened \(.*protocol"),
+        ("rtsp://user:secret@[camera", "the address is no URL that can be read"),
+        ("99999999999", "camera 99999999999 cannot be opened"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_in_one_sentence(source, words):
