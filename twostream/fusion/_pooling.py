@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
+from twostream.fusion import FUSED
 from twostream.scoring.scores import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -44,4 +45,4 @@ def negative_log_likelihood(logits: Floats, labels: npt.NDArray[np.int64]) -> fl
 
 def fused(streams: Sequence[Scores], logits: Floats) -> Scores:
     """Scores of the same videos with the joint logits (N, K)."""
-    return replace(streams[0], name="fused", logits=logits.astype(np.float32))
+    return replace(streams[0], name=FUSED, logits=logits.astype(np.float32))
