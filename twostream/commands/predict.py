@@ -64,7 +64,7 @@ _OF_TIMELINE = ("hop", "window", "min_length", "threshold")
     "--method",
     type=click.Choice([methods.AUTO, *plugins.names(methods)]),
     default=methods.AUTO,
-    show_default="attention_rollout for transformers, else hires_cam",
+    show_default="attention_rollout for transformers, hires_cam for convolutions, else rise",
     help="How that is found.",
 )
 @click.option(

@@ -26,19 +26,21 @@ def draw_overlay(
     h, w = explanations[0].map.shape[1:]
     width = round(_HEIGHT * w / h)
     size = _HEIGHT // 15
-    whole = (1 + len(explanations)) * (width + _GAP) - _GAP
+    pitch = max(width, 10 * size) + _GAP  # pictures that are narrow leave room for the words
+    whole = (1 + len(explanations)) * pitch - _GAP
     first, times = entries[0], entries[0].times
     for number in range(min(len(entry.flow) for entry in entries)):
         canvas = Canvas(whole + whole % 2, _HEIGHT + 2 * size + (_HEIGHT + 2 * size) % 2)
-        canvas.write(f"{times[number]:.1f} s  {title}", 0, size // 3, size, room=width - size)
+        room = pitch - _GAP
+        canvas.write(f"{times[number]:.1f} s  {title}", 0, size // 3, size, room=room - size)
         canvas.put(resized(first.rgb[number], width, _HEIGHT), 0, 2 * size)
         for column, (entry, one) in enumerate(zip(entries, explanations, strict=True), 1):
-            x = column * (width + _GAP)
+            x = column * pitch
             values, means = read_seen(entry, one.spec, [number])
             (picture,) = pictures(values, means, one.spec, one.scale)
             mixed = heat_over(picture, _map_at(one, times[number]), one)
             label = f"{one.stream}: {one.label}, {100 * one.probability:.0f} %"
-            canvas.write(label, x, size // 3, size, room=width)
+            canvas.write(label, x, size // 3, size, room=room)
             canvas.put(resized(mixed, width, _HEIGHT), x, 2 * size)
         yield canvas.picture
 

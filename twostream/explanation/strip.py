@@ -27,19 +27,21 @@ def draw_strip(explanations: Sequence[Explanation], title: str = "", *, height: 
     head, pictures = 2 * size, 2 * height + _GAP
     block = head + pictures + 2 * size
     top = head if title else 0
-    canvas = Canvas(MOMENTS * (width + _GAP) - _GAP, top + len(explanations) * block)
+    pitch = max(width, 6 * size) + _GAP  # pictures that are narrow leave room for the words
+    canvas = Canvas(MOMENTS * pitch - _GAP, top + len(explanations) * block)
     if title:
         canvas.write(title, 0, size // 2, size)
     for row, one in enumerate(explanations):
         y = top + row * block
         _head(canvas, one, y, size)
+        decimals = 1 if np.ptp(one.times) >= 0.1 * MOMENTS else 2
         for column, number in enumerate(telling(one)):
-            x = column * (width + _GAP)
+            x = column * pitch
             above = resized(one.frames[number], width, height)
             below = resized(heat_over(one.frames[number], one.map[number], one), width, height)
             canvas.put(above, x, y + head)
             canvas.put(below, x, y + head + height + _GAP)
-            time = f"{one.times[number]:.1f} s"
+            time = f"{one.times[number]:.{decimals}f} s"
             canvas.write(time, x, y + head + pictures + 2, round(0.8 * size), FAINT)
     return canvas.picture
 

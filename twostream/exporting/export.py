@@ -85,6 +85,11 @@ def export(run: Path, output: Path, network: torch.nn.Module | None = None) -> E
         known = ", ".join(f".{name}" for name in plugins.names(formats))
         raise UserError(f"{output} is of no known format: let it end in one of {known}", "output")
     format = plugins.module(formats, ending)
+    if run.is_file() and run.suffix in (".onnx", ".pt2"):
+        raise UserError(
+            f"{run} is exported already, and no other format can be made of it: name the run's folder",
+            "run",
+        )
     model, spec = load_checkpoint(run if run.is_file() else run / files.BEST, network)
     with atomic_path(output) as temporary:
         format.write(model, spec, temporary)

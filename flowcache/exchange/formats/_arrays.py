@@ -7,6 +7,7 @@ Source: the docstring of `numpy.lib.format`.
 """
 
 import math
+import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -16,6 +17,18 @@ import numpy as np
 from flowcache.errors import UserError
 from flowcache.exchange.formats._numbered import require_size
 from flowcache.types import Float32
+
+# What NumPy raises for a header, which is parsed as an expression of Python.
+_NO_HEADER = (
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +54,10 @@ def read_header(file: IO[bytes], name: str) -> Header:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran, dtype = read(file)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{name} is no array of NumPy ({error})") from None
+    except _NO_HEADER:
+        raise UserError(f"{name} is no array of NumPy, or its header is damaged") from None
+    if min(shape, default=0) < 0:
+        raise UserError(f"{name} has the shape {shape}, and no axis is shorter than nothing")
     return Header(shape, dtype, fortran)
 
 
@@ -72,7 +87,9 @@ def read_fields(file: IO[bytes], header: Header, name: str) -> Iterator[Float32]
         if len(content) != size:
             raise UserError(f"{name} ends in field {number} of {count}")
         field = np.frombuffer(content, header.dtype).reshape(shape)
-        yield (field if first else np.moveaxis(field, 2, 0)).astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is not known
+            displacements = (field if first else np.moveaxis(field, 2, 0)).astype(np.float32)
+        yield displacements
 
 
 def write_fields(file: IO[bytes], fields: Iterable[Float32], count: int) -> None:

@@ -1,7 +1,8 @@
 """The HDF5 files of denseflow (`-st=h5`), a file a video: `archery/v_01.h5`.
 
 For each field there are two data sets, `flow_x_00000` and `flow_y_00000`, float32 (H, W) in pixels. With
-a step that is not 1 the names are `flow_x_p2_00000`, and that of the file `v_01_p2.h5`.
+a step that is not 1 the names are `flow_x_p2_00000`, and that of the file `v_01_p2.h5`. Where the data
+sets have no such mark, it is a part of the video's own name.
 
 Source: `writeHDF5` in denseflow's `src/common.cpp`.
 """
@@ -29,7 +30,9 @@ def video_of(path: Path, root: Path) -> str | None:
     """See `Format`."""
     if path.suffix.lower() not in (".h5", ".hdf5"):
         return None
-    name = _STEP.sub("", path.stem)
+    name = path.stem
+    if (mark := _STEP.search(name)) and _has_mark(path, mark[0]):
+        name = name.removesuffix(mark[0])
     return path.relative_to(root).with_name(name).as_posix() if name else None
 
 
@@ -57,6 +60,15 @@ def write(place: Path, fields: Iterable[Float32], count: int, convention: Conven
         for number, field in enumerate(fields):
             for axis, values in zip("xy", field, strict=True):
                 file.create_dataset(f"flow_{axis}{mark}_{number:05}", data=values, dtype="<f4")
+
+
+def _has_mark(path: Path, mark: str) -> bool:
+    """Whether the data sets of a file have the mark of a step."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return any(key.startswith(f"flow_x{mark}_") for key in file)
+    except (OSError, RuntimeError):  # which is told when it is its turn
+        return False
 
 
 def _pairs(file: Any, name: str, step: int) -> list[tuple[str, str]]:

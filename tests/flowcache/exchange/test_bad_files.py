@@ -1,6 +1,7 @@
 """Files that are damaged, missing, of another kind, or that hold code: each is named with its reason."""
 
 import pickle
+import re
 import struct
 import zipfile
 
@@ -143,6 +144,34 @@ def test_an_array_that_holds_code_is_refused_and_the_code_does_not_run(tmp_path,
 def test_an_array_that_is_no_flow_is_refused(tmp_path, array, reason):
     np.save(tmp_path / "v.npy", array)
     assert reason in refused("npy", tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        b"(3, 2, True,",
+        b"(((((((((((",
+        b"-3, 2, 4, 5",
+        b"3, 2, 4, 5.",
+        b"[[[[[[[[[[[",
+        b"\0\xff, 4, 5)a",
+    ],
+)
+def test_an_array_whose_header_is_damaged_is_refused_when_it_is_its_turn(tmp_path, shape):
+    path = tmp_path / "v.npy"
+    np.save(path, np.zeros((3, 2, 4, 5), np.float32))
+    path.write_bytes(path.read_bytes().replace(b"(3, 2, 4, 5)", shape.ljust(12)))
+    assert format_named("npy").video_of(path, tmp_path) == "v"
+    assert re.fullmatch("v.npy (is no array of NumPy|has the shape).*", refused("npy", path))
+
+
+@pytest.mark.filterwarnings("error")
+def test_displacements_that_are_too_large_for_a_float_are_not_known(tmp_path):
+    array = np.zeros((1, 2, 4, 5))
+    array[0, 1, 2, 3] = 1e300
+    np.save(tmp_path / "v.npy", array)
+    (field,) = read("npy", tmp_path / "v.npy")
+    assert np.argwhere(~np.isfinite(field)).tolist() == [[1, 2, 3]]
 
 
 def test_an_array_that_is_cut_off_is_refused(tmp_path):

@@ -168,6 +168,16 @@ def test_denseflows_marks_of_a_step_are_read_and_written(tmp_path, flow):
     np.testing.assert_array_equal(read_again(tmp_path, "h5", frame_step=3), flow)
 
 
+def test_a_name_that_ends_like_a_step_is_the_videos_own_where_its_flow_has_no_such_mark(
+    tmp_path, flow
+):
+    for name in ("run_p1", "run_p2", "run_m1"):  # of participants, as it may be
+        format_named("h5").write(tmp_path / name, iter(flow), len(flow), Convention())
+    assert sorted(files_of(tmp_path, "h5")) == ["run_m1", "run_p1", "run_p2"]
+    (tmp_path / "torn_p2.h5").write_bytes(b"")
+    assert "torn_p2" in files_of(tmp_path, "h5")
+
+
 def test_flow_back_in_time_is_refused(tmp_path, flow):
     names = ("a/v1/flow_x_m1_{:05}.png", "a/v1/flow_y_m1_{:05}.png")
     flow_readers.write_pictures(tmp_path, flow, 20, names, 1)

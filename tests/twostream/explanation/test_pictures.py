@@ -1,5 +1,7 @@
 """Strips and videos of explanations whose maps are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted_evidence import spec_of
@@ -70,6 +72,32 @@ def test_a_strip_has_two_rows_for_each_stream_and_says_what_they_are():
     assert other.shape == large.shape
     assert (other != large).any()
     assert untitled.shape[0] < large.shape[0]
+
+
+def test_the_words_about_a_narrow_video_have_room():
+    shape = (20, 200, 20)
+    narrow = {
+        "frames": np.full((*shape, 3), 90, np.uint8),
+        "map": np.full(shape, 0.5, np.float32),
+        "seen": View(0, 0, 20, 20),
+    }
+    one, other = (draw_strip([replace(explanation(label=name), **narrow)]) for name in ("a", "b"))
+    differ = (one != other).any((0, 2))
+    assert differ[
+        : len(differ) // 2
+    ].any()  # the label is left of the scale, which does not hide it
+    assert not differ[len(differ) // 2 :].any()
+    # Between pictures that are 18 pixels wide there is white for the times below them.
+    assert (one[60:200, 30:100] == 255).all()
+
+
+def test_moments_that_lie_close_are_told_apart_by_their_times():
+    def times(frames, rate):
+        one = explanation(frames=frames, times=np.arange(frames) / rate)
+        return draw_strip([one], height=60)[-24:]
+
+    assert (times(3, 25.0) != times(3, 30.0)).any()  # 0.04 s and 0.03 s
+    assert (times(20, 10.0) == times(20, 10.001)).all()
 
 
 @pytest.mark.parametrize("label", ["", "x" * 500, "бег 走る [b]bold[/b]"])

@@ -85,6 +85,8 @@ def test_the_command_exports_and_predicts(exported, video, tmp_path):
     )
     assert one.replace('"x"', '"temporal"') == other
     assert "(-o)" in sentence(f"export {exported / 'temporal'} -o {tmp_path / 'x.pth'}")
+    told = sentence(f"export {exported / 'temporal.onnx'} -o {tmp_path / 'y.safetensors'}")
+    assert "temporal.onnx is exported already" in told
 
 
 # Files that are refused

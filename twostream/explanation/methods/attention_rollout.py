@@ -28,7 +28,7 @@ class AttentionRollout:
         if not is_transformer(model.network):
             raise UserError(
                 "attention_rollout is for transformers, and this network has no `rollout`: choose "
-                "grad_cam or rise",
+                "hires_cam or rise",
                 "method",
             )
         seen = seen_by(model, clip)
