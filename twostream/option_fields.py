@@ -6,6 +6,7 @@ in `run.json`, and the keyword of the Python API. An option's name is the field'
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
+from math import isfinite
 from numbers import Real
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -136,7 +137,8 @@ def _objection(each: Field[Any], value: Any) -> str:
         return f"must be {_WORDS.get(kind, 'text')}"
     limits = {word: limit for word, limit in each.metadata["limits"].items() if limit is not None}
     if all(_within(number, limits) for number in numbers):
-        return ""
+        infinite = any(isinstance(number, float) and not isfinite(number) for number in numbers)
+        return "must be finite" if infinite else ""
     return "must be " + " and ".join(f"{word} {limit:g}" for word, limit in limits.items())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -15,6 +16,25 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 RUN = click.Path(path_type=Path)
 """A run's folder, or a network that was exported from one."""
+
+
+class _Positive(click.FloatRange):
+    """A number above 0, and neither `nan` nor `inf`."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """`0.5` → 0.5."""
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{value} is no number that is above 0 and finite", param, ctx)
+        return number
+
+
+POSITIVE = _Positive()
 
 
 def together(*options: Decorator) -> Decorator:

@@ -10,7 +10,7 @@ import click
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import printable
-from twostream.commands._click_options import FOLDER
+from twostream.commands._click_options import FOLDER, POSITIVE
 from twostream.commands._shared import (
     CACHE,
     Jobs,
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     default=600.0,
     show_default=True,
     help="Seconds without progress after which a video is given up.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twostream.commands._click_options import options_of
+from twostream.commands._click_options import POSITIVE, options_of
 from twostream.commands._shared import (
     NETWORKS,
     RULE,
@@ -45,7 +45,7 @@ _SECONDS_BETWEEN_NOTES = 10.0
 @RULE
 @click.option(
     "--over",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -62,7 +62,7 @@ _SECONDS_BETWEEN_NOTES = 10.0
 @click.option("--window", is_flag=True, help="Show frames, flow and labels in a window.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     show_default="until the source ends, or Ctrl-C",
     help="How long.",
 )

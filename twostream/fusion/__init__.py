@@ -149,11 +149,18 @@ def shares_for(rule: str, runs: Sequence[str], weights: Weights) -> dict[str, fl
 def names_of(folders: Sequence[Path], parameter: str) -> list[str]:
     """The names of runs, which are those of their folders or files.
 
-    UserError, which names the parameter that has the folders, where two runs have one name.
+    UserError, which names the parameter that has the folders, where two runs have one name, and where
+    one of several is called "fused", as their fusion is.
     """
+    from twostream.fusion._pooling import FUSED
+
     names = [name_of_run(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise UserError("two of the runs have folders of one name: rename one", parameter)
+    if len(names) > 1 and FUSED in names:
+        raise UserError(
+            f"one of the runs is called {FUSED}, as their fusion is: rename its folder", parameter
+        )
     return names
 
 

@@ -9,6 +9,9 @@ from scipy.special import log_softmax
 
 from twostream.scoring.scores import Scores
 
+FUSED = "fused"
+"""What the scores of a fusion are called, beside the names of its runs."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -44,4 +47,4 @@ def negative_log_likelihood(logits: Floats, labels: npt.NDArray[np.int64]) -> fl
 
 def fused(streams: Sequence[Scores], logits: Floats) -> Scores:
     """Scores of the same videos with the joint logits (N, K)."""
-    return replace(streams[0], name="fused", logits=logits.astype(np.float32))
+    return replace(streams[0], name=FUSED, logits=logits.astype(np.float32))

@@ -135,6 +135,12 @@ def test_a_run_may_be_a_file(runs, clip, tmp_path):
     assert run(["live", "--source", clip, *runs[:2]]).exit_code == 0
 
 
+@pytest.mark.parametrize("option", ["--over", "--seconds"])
+@pytest.mark.parametrize("value", ["0", "nan", "inf", "x"])
+def test_a_time_that_is_none_is_refused(runs, clip, option, value):
+    assert option in sentence(["live", "--source", clip, *runs, option, value])
+
+
 def test_an_algorithm_that_nothing_would_use_is_refused(runs, clip):
     told = sentence(["live", "--source", clip, *runs[:2], "--algorithm", "dis"])
     assert "no run reads flow" in told

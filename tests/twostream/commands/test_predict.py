@@ -175,6 +175,7 @@ def test_a_timeline_of_a_broken_video_is_told_and_marked(long, tmp_path):
         (f"{VIDEO} --run runs/absent", "train that stream first"),
         (f"{VIDEO} --run videos", "train that stream first"),
         (f"{VIDEO} --rule nothing", "--rule"),
+        (f"{VIDEO} --run runs/spatial --run runs/fused", "one of the runs is called fused"),
         (f"{VIDEO} --run runs/temporal --rule log_linear --weights fit", ""),
     ],
 )

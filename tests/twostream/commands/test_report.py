@@ -47,6 +47,7 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
         ("report cache", f"cache/{files.SCORES} does not exist"),
         ("report runs/spatial runs/temporal -o runs", "runs is a folder"),
         ("report runs/spatial videos/../runs/spatial", "folders of one name"),
+        ("report runs/spatial runs/fused", "one of the runs is called fused"),
         ("report --weights 2", "--weights"),
         ("report --rule log_linear --weights 0.5", "--weights"),
         ("report --to rerun --cache nowhere -o a.rrd", "--cache"),

@@ -32,7 +32,15 @@ def test_what_is_not_given_follows_from_the_longest_clip():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hop": 0}, {"hop": 1e-9}, {"window": -1.0}, {"min_length": -0.1}, {"threshold": 1.5}]
+    "wrong",
+    [
+        {"hop": 0},
+        {"hop": 1e-9},
+        {"hop": float("inf")},
+        {"window": -1.0},
+        {"min_length": -0.1},
+        {"threshold": 1.5},
+    ],
 )
 def test_what_cannot_be_is_refused_by_its_name(wrong):
     with pytest.raises(UserError) as caught:
