@@ -155,7 +155,7 @@ def _write(result: FusedRuns, folders: Sequence[Path], into: Path) -> None:
         write_curve_png(into / files.WEIGHTS_PICTURE, result.curve)
     shares = rule.shares
     made_of = [
-        {"run": str(folder)} | ({"share": shares[folder.name]} if shares else {})
+        {"run": str(folder)} | ({"share": shares[files.name_of_run(folder)]} if shares else {})
         for folder in folders
     ]
     write_metrics(

@@ -23,7 +23,7 @@ MEASURES_OF_EPOCHS = ("train_loss", "val_loss", "train_top1", "val_top1")
 class RunRecord:
     """What a run's folder says beside its scores; what it does not say is empty."""
 
-    folder: Path
+    name: str
     stream: str
     model: str
 
@@ -197,7 +197,7 @@ def _record(folder: Path) -> RunRecord:
         stream, model = str(told["stream"]), str(told["model"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         stream = model = ""
-    return RunRecord(folder, stream, model, _epochs(folder / files.EPOCHS))
+    return RunRecord(files.name_of_run(folder), stream, model, _epochs(folder / files.EPOCHS))
 
 
 def _epochs(path: Path) -> Mapping[str, Sequence[float]]:

@@ -105,11 +105,11 @@ def _values(content: ReportContent, pictures: Mapping[str, VideoPictures]) -> di
         "confusions": [_confusion(one) for one in everything],
         "class_table": _class_table(content),
         "curve_plots": [
-            plots.learning_curves(record.folder.name, record.epochs, f"learning-{number}")
+            plots.learning_curves(record.name, record.epochs, f"learning-{number}")
             for number, record in enumerate(curves)
         ],
         "without_curves": [
-            f"{record.folder.name} has no record of its epochs, so it has no learning curves."
+            f"{record.name} has no record of its epochs, so it has no learning curves."
             for record in content.records
             if not record.epochs
         ],

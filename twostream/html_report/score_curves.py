@@ -15,6 +15,7 @@ from twostream.data.index import Item
 from twostream.data.sampling import even_clips
 from twostream.fusion import Fusion, gives_probabilities
 from twostream.prediction.networks import Network, load_network
+from twostream.runs.files import name_of_run
 from twostream.scoring.scores import Scores
 
 CLIPS = 25
@@ -40,7 +41,7 @@ def networks_of(folders: Sequence[Path], cache: FlowCache) -> dict[str, Network]
     Raises UserError where a folder has none, and where a network has learnt from flow that is quantised
     otherwise than the cache's.
     """
-    networks = {folder.name: load_network(folder) for folder in folders}
+    networks = {name_of_run(folder): load_network(folder) for folder in folders}
     for name, network in networks.items():
         stream, trained = network.spec.values, network.spec.recipe
         if stream.scale(trained) != stream.scale(cache.recipe):

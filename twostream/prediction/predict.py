@@ -78,7 +78,8 @@ class Predictor:
         self._folders = folders
         self._rules: dict[tuple[str, Weights], Fusion] = {}
         self.networks: list[Network] = [
-            load_network(folder, (networks or {}).get(folder.name)) for folder in folders
+            load_network(folder, (networks or {}).get(name))
+            for name, folder in zip(self.names, folders, strict=True)
         ]
         first = self.networks[0].spec
         for name, network in zip(self.names, self.networks, strict=True):

@@ -68,5 +68,7 @@ def of_run(run: Path, name: str) -> Path:
 
 
 def name_of_run(run: Path) -> str:
-    """`runs/temporal` and `temporal.onnx` → `temporal`."""
+    """`runs/temporal`, `temporal.onnx` and, in `runs/temporal`, `.` → `temporal`."""
+    if run.name in ("", ".."):
+        run = run.resolve()  # no more than is needed: a link may be named as the user likes
     return run.stem if run.is_file() else run.name

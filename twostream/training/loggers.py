@@ -41,11 +41,14 @@ def logger_for(
         return
     logger = _weights_and_biases(folder) if name == "wandb" else _files(name, folder)
     logger.log_hyperparams(dict(told))
+    status = 1
     try:
         yield logger
+        status = 0
     finally:
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish()  # or the next run of this process would go on with it
+            # Or the next run of this process would go on with it; and 1 shows it as one that failed.
+            logger.experiment.finish(exit_code=status)
 
 
 def _files(name: LoggerName, folder: Path) -> Logger:

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_frames_and_flow_come_from_the_cache(work, tmp_path, monkeypatch):
 def test_what_cannot_be_reported_on_is_one_sentence(words, part, work):
     assert part in sentence(words)
     assert not Path("report.html").exists()
+
+
+def test_runs_are_called_by_their_folders_from_within_them(work, monkeypatch, tmp_path):
+    monkeypatch.chdir(work / "runs" / "spatial")
+    page, fused = tmp_path / "page.html", tmp_path / "fused"
+    succeed(f"report . ../temporal --cache nowhere -o {page}")
+    assert "<h1>spatial, temporal and their fusion</h1>" in page.read_text()
+    succeed(f"fuse . ../temporal --weights 0.25 --run {fused}")
+    assert json.loads((fused / files.METRICS).read_text())["runs"] == [
+        {"run": ".", "share": 0.75},
+        {"run": "../temporal", "share": 0.25},
+    ]
 
 
 def test_runs_of_other_videos_or_classes_are_not_put_on_one_page(work, tmp_path):

@@ -183,7 +183,8 @@ def test_another_algorithm_takes_the_place_of_the_one_that_trained_and_that_is_s
         for name, values in mine.probabilities.items():
             np.testing.assert_array_equal(values, theirs.probabilities[name])
     assert labeller_of(predictor, seconds=1.0, algorithm="farneback")[1] == []
-    assert labeller_of(predictor_of(spatial=spatial), seconds=1.0, algorithm="dis")[1] == []
+    with pytest.raises(UserError, match="no run reads flow"):
+        labeller_of(predictor_of(spatial=spatial), seconds=1.0, algorithm="dis")
 
 
 def test_frames_that_are_too_small_for_the_algorithm_are_refused(predictor_of):

@@ -93,6 +93,31 @@ def test_weights_and_biases_gets_a_run_of_its_own_for_each(plan, toy, tmp_path):
         assert len(list((tmp_path / name / "wandb").glob("offline-run-*/*.wandb"))) == 1
 
 
+class Noted(list):
+    """A stand-in for W&B's logger and its run, of which it is noted how they end."""
+
+    def __init__(self):
+        self.experiment = self
+
+    def log_hyperparams(self, _):
+        pass
+
+    def finish(self, exit_code):
+        self.append(exit_code)
+
+
+def test_weights_and_biases_is_told_whether_a_training_failed(monkeypatch, tmp_path):
+    noted = Noted()
+    monkeypatch.setattr(loggers, "WandbLogger", Noted)
+    monkeypatch.setattr(loggers, "_weights_and_biases", lambda _: noted)
+    monkeypatch.setattr(loggers, "find_spec", lambda _: "installed")
+    with loggers.logger_for("wandb", tmp_path, {}):
+        pass
+    with pytest.raises(KilledError), loggers.logger_for("wandb", tmp_path, {}):
+        raise KilledError
+    assert noted == [0, 1]
+
+
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_logger_that_is_not_installed_is_named_with_its_extra(
     name, options, toy, tmp_path, monkeypatch
