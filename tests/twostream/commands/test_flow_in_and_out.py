@@ -41,7 +41,7 @@ def test_pictures_go_out_and_in_and_a_network_learns_from_them(pictures):
 def test_without_frames_the_temporal_stream_is_all_that_there_is(pictures):
     succeed(f"{IMPORT} --no-frames")
     assert "all 8 entries are whole" in succeed("cache verify --cache imported --jobs 1")
-    succeed(f"train --cache imported --stream temporal {SMALL} --run runs/again")
+    succeed(f"train --cache imported --stream temporal {SMALL} --length 3 --run runs/again")
     succeed("evaluate --run runs/again --cache imported")
     for command in (
         f"train --cache imported --stream spatial {SMALL} --run runs/none",
