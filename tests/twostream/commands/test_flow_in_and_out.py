@@ -1,7 +1,9 @@
 """`import-flow` and `export-flow`, and what the other commands do with flow that was imported."""
 
 import csv
+import os
 import shutil
+import signal
 
 import cv2
 import pytest
@@ -57,6 +59,28 @@ def test_without_frames_the_temporal_stream_is_all_that_there_is(pictures):
     assert why in sentence(f"live --source {video} --run runs/again")
     note = "trained on flow by imported, and given flow by dis: labels may be worse"
     assert note in succeed(f"live --source {video} --run runs/again --algorithm dis")
+
+
+def test_what_lies_beyond_the_bound_is_told(copy):
+    succeed("export-flow cache -o arrays --format npy --jobs 1")
+    for bound, is_told in ((0.2, True), (20, False)):
+        out = succeed(f"import-flow arrays --cache at-{bound} --no-frames --bound {bound} --jobs 1")
+        assert ("displacements beyond the bound, which were cut off there" in out) == is_told
+
+
+def test_an_export_that_is_stopped_leaves_nothing(copy, monkeypatch):
+    before = sorted(copy.iterdir())
+
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("flowcache.exchange.formats.npy.write", stop)
+    handler = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nothing handles it"))
+    try:
+        assert run("export-flow cache -o out --format npy --jobs 1").exit_code == 143
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert sorted(copy.iterdir()) == before
 
 
 def test_what_does_not_fit_is_printed_and_listed_and_the_status_says_so(pictures):
