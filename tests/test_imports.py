@@ -135,7 +135,7 @@ def loaded_by(module, wanted):
 def test_the_rules_have_files_to_look_at():
     for folder in ("flowcache", "flowcache/algorithms", "twostream/models", "twostream/fusion"):
         assert of_folder(folder), folder
-    assert imports("flowcache/cache/store.py") >= {"flowcache.cache.entry", "joblib"}
+    assert imports("flowcache/cache/store.py") >= {"flowcache.cache.entry", "filelock"}
     assert imports("flowcache/cache/recipe.py") >= {"flowcache.algorithms", "flowcache.plugins"}
 
 

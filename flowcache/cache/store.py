@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 import filelock
-import joblib
 
 from flowcache.atomic import atomic_path, paths_below, remove_leftovers
 from flowcache.cache.entry import SUFFIX, DamagedEntryError, Entry
 from flowcache.cache.folders import walk
+from flowcache.cache.in_processes import in_processes
 from flowcache.cache.info import EntryInfo
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
@@ -186,8 +186,7 @@ class FlowCache(Mapping[str, Entry]):
 
     def verify(self, jobs: int = -1) -> Iterator[tuple[str, str]]:
         """Read every byte of every entry; yields each id with what is wrong, empty where nothing is."""
-        tasks = (joblib.delayed(self._problem)(identifier) for identifier in self.ids())
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        yield from in_processes(jobs, self._problem, ((one,) for one in self.ids()))
 
     def _problem(self, identifier: str) -> tuple[str, str]:
         entry = self.entry(identifier)

@@ -6,8 +6,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import joblib
-
+from flowcache.cache.in_processes import in_processes
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError, printable
 from flowcache.exchange.contract import Convention, format_named
@@ -74,12 +73,9 @@ def export_flow(
     temporary = output.absolute().with_name(f".twostream-{uuid.uuid4().hex[:12]}.part")
     try:
         temporary.mkdir(parents=True)
-        tasks = (
-            joblib.delayed(_export_entry)(opened, one, temporary / one, format_name, convention)
-            for one in ids
-        )
+        tasks = ((opened, one, temporary / one, format_name, convention) for one in ids)
         fields = 0
-        for done, count in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
+        for done, count in enumerate(in_processes(jobs, _export_entry, tasks), 1):
             fields += count
             on_progress(done, len(ids))
         if is_folder:  # which may be the current one, so it stays itself

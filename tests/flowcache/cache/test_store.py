@@ -238,6 +238,18 @@ def test_an_intact_cache_verifies(cache):
     assert [i for i, _ in cache.verify(jobs=2)] == sorted(IDS)
 
 
+def test_a_cache_verifies_from_wherever_it_is_named(cache, tmp_path, monkeypatch):
+    """joblib keeps its processes, and with them the folder in which they began."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        shutil.copytree(cache.root, folder / "cache")
+    shutil.rmtree(folders[0] / "cache" / IDS[0].split("/")[0])
+    for folder in folders:
+        monkeypatch.chdir(folder)
+        opened = FlowCache.open("cache")
+        assert [problem for _, problem in opened.verify(jobs=2) if problem] == []
+
+
 def test_every_truncation_is_named_and_nothing_else(cache):
     victim = IDS[1]
     path = cache.path(victim)

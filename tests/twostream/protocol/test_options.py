@@ -10,7 +10,7 @@ def test_seeds_become_whole_numbers():
 
 @pytest.mark.parametrize("seeds", [(), (0.5,), (1, 1), (-1,), (2**32,)])
 def test_seeds_that_are_none_are_refused(seeds):
-    with pytest.raises(UserError, match="whole numbers|finite"):
+    with pytest.raises(UserError, match="whole numbers"):
         ProtocolOptions(seeds=seeds)
 
 
@@ -30,5 +30,5 @@ def test_one_fold_is_none():
 
 @pytest.mark.parametrize("seed", [float("nan"), float("inf")])
 def test_a_seed_that_is_no_number_is_refused(seed):
-    with pytest.raises(UserError, match="whole numbers|finite"):
+    with pytest.raises(UserError, match="finite"):
         ProtocolOptions(seeds=(seed,))
