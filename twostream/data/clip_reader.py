@@ -78,6 +78,12 @@ def timing(spec: ClipSpec, available: int, times: Callable[[], Times]) -> tuple[
     return np.arange(available), spec.length, spec.stride or 1
 
 
+def numbers_of_clips(entry: Entry, stream: Stream, spec: ClipSpec, clips: int) -> Indices:
+    """The frames, or fields, of an entry that make up evenly spaced clips: (clips, T)."""
+    available = stream.available(Item.unlabelled(entry.info.frames, entry.info.fields))
+    return even_clips(*timing(spec, available, lambda: entry.times), clips)
+
+
 def join_clips(clips: Sequence[Clip]) -> Clip:
     """Several as one."""
     return Clip(*(np.concatenate(parts) for parts in zip(*clips, strict=True)))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from flowcache.cache.entry import DamagedEntryError
 from flowcache.cache.store import FlowCache
@@ -38,6 +39,11 @@ class Item:
     width: int = 0
     height: int = 0
     frame_rate: float = 0.0
+
+    @classmethod
+    def unlabelled(cls, frames: int, fields: int, identifier: str = "") -> Self:
+        """A video of which nothing is known but how many frames and fields there are."""
+        return cls(identifier, -1, "", frames, fields, "")
 
 
 @dataclass(frozen=True)

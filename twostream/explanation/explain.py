@@ -11,10 +11,8 @@ from flowcache import plugins
 from flowcache.cache.entry import Entry
 from flowcache.errors import UserError
 from flowcache.types import Float32, Float64, UInt8
-from twostream.data.clip_reader import Clip, cut
+from twostream.data.clip_reader import Clip, cut, numbers_of_clips, require_views
 from twostream.data.crop_and_flip import View, fixed_views
-from twostream.data.index import Item
-from twostream.data.sampling import even_clips
 from twostream.explanation import methods
 from twostream.explanation.maps import normalise, on_picture
 from twostream.explanation.methods import AUTO
@@ -86,18 +84,12 @@ def explain(
     Raises UserError for a method or a class that there is not, a network that the method cannot be used
     with, and an entry whose flow is quantised in other steps than the network has learnt.
     """
-    if clips < 1:
-        raise UserError(f"{clips} clips of each video are too few: use 1 or more", "clips")
+    require_views(clips, crops=1)
     spec, info = network.spec, entry.info
     stream = spec.values
-    if stream.scale(info.recipe) != stream.scale(spec.recipe):
-        raise UserError(
-            f"{entry.path} holds flow in steps of {info.recipe.quantizer_step} px, and the network was "
-            f"trained on steps of {spec.recipe.quantizer_step} px: name a cache of the same recipe",
-            "entry",
-        )
+    spec.require_steps(info.recipe, entry.path, "the network", "entry")
     (view,) = fixed_views(info.height, info.width, spec.clip, 1)
-    indices = _frames_of_clips(entry, spec, clips)
+    indices = numbers_of_clips(entry, stream, spec.clip, clips)
     numbers, places = np.unique(indices, return_inverse=True)
     places = places.reshape(indices.shape)
     values, means = read_seen(entry, spec, numbers.tolist())
@@ -150,16 +142,6 @@ def explain_clip(
         numbers=np.arange(t),
         times=np.arange(t, dtype=np.float64),
     )
-
-
-def _frames_of_clips(entry: Entry, spec: Spec, clips: int) -> npt.NDArray[np.int64]:
-    """Which frames or fields make up evenly spaced clips, (clips, T)."""
-    info = entry.info
-    item = Item(id="", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
-    available = spec.values.available(item)
-    if spec.clip.fps:
-        return even_clips(entry.times[:available], spec.clip.length, 1 / spec.clip.fps, clips)
-    return even_clips(np.arange(available), spec.clip.length, spec.clip.stride or 1, clips)
 
 
 def _answer(network: Network, clips: list[Clip], label: str | None) -> tuple[int, float]:

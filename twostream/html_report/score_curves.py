@@ -8,11 +8,9 @@ import numpy as np
 from scipy.special import softmax
 
 from flowcache.cache.store import FlowCache
-from flowcache.errors import UserError
 from flowcache.types import Float32, Float64
-from twostream.data.clip_reader import ClipReader
+from twostream.data.clip_reader import ClipReader, numbers_of_clips
 from twostream.data.index import Item
-from twostream.data.sampling import even_clips
 from twostream.fusion import Fusion, gives_probabilities
 from twostream.prediction.networks import Network, load_network
 from twostream.runs.files import name_of_run
@@ -43,13 +41,7 @@ def networks_of(folders: Sequence[Path], cache: FlowCache) -> dict[str, Network]
     """
     networks = {name_of_run(folder): load_network(folder) for folder in folders}
     for name, network in networks.items():
-        stream, trained = network.spec.values, network.spec.recipe
-        if stream.scale(trained) != stream.scale(cache.recipe):
-            raise UserError(
-                f"{cache.root} holds flow in steps of {cache.recipe.quantizer_step} px, and {name} was "
-                f"trained on steps of {trained.quantizer_step} px: name the cache that was trained on",
-                "cache",
-            )
+        network.spec.require_steps(cache.recipe, cache.root, name, "cache")
     return networks
 
 
@@ -65,21 +57,15 @@ def score_curves(
     Clip n of each network lies at the same share of the video, so it is fused with clip n of the others.
     A rule that gives no probabilities has no curve.
     """
-    with cache[identifier] as entry:
-        info, times = entry.info, entry.times
-    item = Item(
-        id=identifier, label=-1, group="", frames=info.frames, fields=info.fields, sha256=""
-    )
     logits, middles = [], []
-    for network in networks.values():
-        spec = network.spec
-        reader = ClipReader(cache, spec.values, spec.clip)
-        each = [network.logits(reader.even(item, number, clips, 1)) for number in range(clips)]
-        logits.append(np.concatenate(each))
-        available = spec.values.available(item)
-        when = times[:available] if spec.clip.fps else np.arange(available)
-        apart = 1 / spec.clip.fps if spec.clip.fps else spec.clip.stride or 1
-        middles.append(times[even_clips(when, spec.clip.length, apart, clips)].mean(1))
+    with cache[identifier] as entry:
+        item = Item.unlabelled(entry.info.frames, entry.info.fields, identifier)
+        for network in networks.values():
+            stream, spec = network.spec.values, network.spec.clip
+            reader = ClipReader(cache, stream, spec)
+            each = [network.logits(reader.even(item, number, clips, 1)) for number in range(clips)]
+            logits.append(np.concatenate(each))
+            middles.append(entry.times[numbers_of_clips(entry, stream, spec, clips)].mean(1))
     scores = [
         Scores(
             name=name,

@@ -20,6 +20,7 @@ from twostream.data.clip_reader import ClipReader
 from twostream.data.index import Item
 from twostream.fusion import Fusion, Weights, names_of, needs_held_out, rule_for
 from twostream.prediction.networks import Network, load_network, logits_of_video
+from twostream.prediction.videos import require_file
 from twostream.runs.training_options import Average
 from twostream.scoring.of_runs import held_out_scores_of
 from twostream.scoring.scores import Scores
@@ -143,9 +144,7 @@ class Predictor:
         Raises UserError for a video that cannot be decoded or is too short.
         """
         fusion = self.rule(rule, weights) if len(self.names) > 1 else None
-        video = Path(video)
-        if not video.is_file():
-            raise UserError(f"{printable(video)} is no file: name a video", "videos")
+        video = require_file(video)
         networks = dict(zip(self.names, self.networks, strict=True))
         logits: dict[str, Float32] = {}
         entries: dict[str, Entry] = {}
@@ -216,8 +215,7 @@ def _extract(
     cache = FlowCache.create(folder, recipe)
     job = Job(video, video.name, cache.path("video"))
     info = extract_isolated(job, recipe, lambda fields: on_share(fields[0] / max(1, fields[1])))
-    item = Item(id="video", label=-1, group="", frames=info.frames, fields=info.fields, sha256="")
-    return cache, item
+    return cache, Item.unlabelled(info.frames, info.fields, "video")
 
 
 def _best(scores: Scores, top: int) -> list[tuple[str, float]]:

@@ -10,6 +10,14 @@ Failure = tuple[Path, str]
 """A path, and why nothing comes of it."""
 
 
+def require_file(video: str | Path) -> Path:
+    """The path of a video. UserError where there is no file."""
+    path = Path(video)
+    if not path.is_file():
+        raise UserError(f"{printable(path)} is no file: name a video", "videos")
+    return path
+
+
 def videos_at(paths: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     """Files as they are named, and all videos below folders, each once; and what is lost already.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from flowcache.cache.recipe import Recipe
@@ -40,6 +41,18 @@ class Spec:
     def values(self) -> Stream:
         """The stream."""
         return STREAMS[self.stream]
+
+    def require_steps(self, recipe: Recipe, where: Path, name: str, parameter: str) -> None:
+        """UserError where flow of this recipe is quantised in other steps than the network has learnt.
+
+        where: the flow lies. name: of the network. parameter: whose value is to be another.
+        """
+        if self.values.scale(recipe) != self.values.scale(self.recipe):
+            raise UserError(
+                f"{where} holds flow in steps of {recipe.quantizer_step} px, and {name} was trained on "
+                f"steps of {self.recipe.quantizer_step} px: name the cache that was trained on",
+                parameter,
+            )
 
     def to_plain(self) -> dict[str, Any]:
         """Dictionaries, lists, strings and numbers, as a checkpoint may hold them."""

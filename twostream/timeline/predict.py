@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowcache.errors import UserError, printable
+from flowcache.errors import printable
 from flowcache.types import Float32, Float64
 from twostream.data.clip_reader import require_views
 from twostream.fusion import Weights
 from twostream.prediction.predict import OnShare, Predictor, share_of_pass
+from twostream.prediction.videos import require_file
 from twostream.runs.training_options import Average
 from twostream.scoring.detection import Segment
 from twostream.timeline.follow import follow
@@ -129,9 +130,7 @@ def predict_timeline(
     Raises UserError for a video that cannot be decoded or is too short. Where it breaks after its first
     clips, the timeline ends there and says so in `partial`.
     """
-    video = Path(video)
-    if not video.is_file():
-        raise UserError(f"{printable(video)} is no file: name a video", "videos")
+    video = require_file(video)
     require_views(1, crops)
     fusion = predictor.rule(rule, weights) if len(predictor.names) > 1 else None
     networks = dict(zip(predictor.names, predictor.networks, strict=True))

@@ -123,8 +123,7 @@ class Rolling:
         return max(0, len(self._frames) - self._recipe.frame_step)
 
     def _available(self, stream: Stream) -> int:
-        counts = {"frames": len(self._frames), "fields": self._fields}
-        return max(0, stream.available(Item(id="", label=-1, group="", sha256="", **counts)))
+        return max(0, stream.available(Item.unlabelled(len(self._frames), self._fields)))
 
     def _numbers(self, spec: ClipSpec, stream: Stream) -> Indices:
         """Of the frames or fields of the newest clip."""
