@@ -85,6 +85,15 @@ VIEWS = together(
 )
 """What of each video is scored."""
 
+SCORED_VIEWS = click.option(
+    "--views",
+    default="",
+    metavar="CLIPSxCROPS[-softmax]",
+    help="Take what `evaluate` gave with other clips and crops, as 25x10, or with another average.",
+    show_default="the runs' own",
+)
+"""Which of the scores of a run are meant, where there are several."""
+
 
 def plugin_option(kind: str) -> Decorator:
     """`--option NAME=VALUE` of a kind of plug-in, as "model"; `plugins.parse_options` reads it."""

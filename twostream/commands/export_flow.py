@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from twostream.commands._cache_work import jobs_option, terminable
 from twostream.commands._click_options import FOLDER
-from twostream.commands._shared import Jobs, example, notes, results
-from twostream.commands.extract_flow import terminable
+from twostream.commands._shared import example, notes, results
 
 
 @click.command(
@@ -43,9 +43,7 @@ from twostream.commands.extract_flow import terminable
     show_default=True,
     help="JPEG quality of pictures, 1 to 100.",
 )
-@click.option(
-    "--jobs", type=Jobs(), default=-1, show_default=True, help="Entries at once; -1: all cores."
-)
+@jobs_option("Entries")
 def export_flow(
     cache: Path, output: Path, format_name: str, bound: float | None, jpeg_quality: int, jobs: int
 ) -> None:

@@ -1,10 +1,7 @@
 """`twostream extract-flow`: from a folder of videos to a cache."""
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +9,16 @@ import click
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import printable
-from twostream.commands._click_options import FOLDER, POSITIVE
+from twostream.commands._cache_work import (
+    JPEG_QUALITY,
+    SCHEDULER,
+    TIMEOUT,
+    jobs_option,
+    resumable,
+)
+from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import (
     CACHE,
-    Jobs,
-    errors,
     example,
     notes,
     plugin_option,
@@ -69,13 +71,7 @@ if TYPE_CHECKING:
     show_default="bound / 127",
     help="Distance between stored values, px.",
 )
-@click.option(
-    "--jpeg-quality",
-    type=int,
-    default=Recipe.jpeg_quality,
-    show_default=True,
-    help="JPEG quality of the RGB frames, 1 to 100.",
-)
+@JPEG_QUALITY
 @click.option(
     "--device",
     default="auto",
@@ -88,22 +84,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which of the algorithm's implementations: cpu, torch or triton; auto: the device's fastest.",
 )
-@click.option(
-    "--jobs", type=Jobs(), default=-1, show_default=True, help="Videos at once; -1: all cores."
-)
-@click.option(
-    "--timeout",
-    type=POSITIVE,
-    default=600.0,
-    show_default=True,
-    help="Seconds without progress after which a video is given up.",
-)
+@jobs_option("Videos")
+@TIMEOUT
 @click.option(
     "--keep-partial", is_flag=True, help="Of a broken video keep what decodes, marked so."
 )
-@click.option(
-    "--scheduler", help="Address of a Dask scheduler, as tcp://host:8786: use its cluster."
-)
+@SCHEDULER
 @click.option(
     "--joblib-backend",
     default="threading",
@@ -119,7 +105,6 @@ def extract_flow(
     video is taken once.
     """
     from flowcache import algorithms, plugins
-    from flowcache.atomic import NoSpaceError
     from flowcache.extraction.api import extract
     from flowcache.extraction.videos import find_videos
     from twostream.commands._progress import ExtractionBar
@@ -128,56 +113,33 @@ def extract_flow(
     found = find_videos(videos)
     _note_missing_classes(videos, found.videos)
     outcomes: list[Outcome] = []
-    try:
-        with (
-            terminable(),
-            ExtractionBar(notes, len(found.videos) + len(found.lost), found.size_bytes) as bar,
-        ):
+    with (
+        resumable(lambda: _kept(outcomes, len(found.videos))),
+        ExtractionBar(notes, len(found.videos) + len(found.lost), found.size_bytes) as bar,
+    ):
 
-            def ended(outcome: "Outcome") -> None:
-                outcomes.append(outcome)
-                bar.finished(outcome)
+        def ended(outcome: "Outcome") -> None:
+            outcomes.append(outcome)
+            bar.finished(outcome)
 
-            summary = extract(
-                videos,
-                cache,
-                algorithm=algorithm,
-                options=parsed,
-                on_progress=bar.progressed,
-                on_outcome=ended,
-                on_note=notes.print,
-                **given,
-            )
-    except (KeyboardInterrupt, SystemExit, NoSpaceError) as stop:
-        have = sum(not outcome.failed for outcome in outcomes)
-        errors.print(
-            f"stopped: {have} of {len(found.videos)} videos have their entries, which are kept; the same "
-            "command goes on with the rest",
-            soft_wrap=True,
+        summary = extract(
+            videos,
+            cache,
+            algorithm=algorithm,
+            options=parsed,
+            on_progress=bar.progressed,
+            on_outcome=ended,
+            on_note=notes.print,
+            **given,
         )
-        if isinstance(stop, KeyboardInterrupt):
-            sys.exit(128 + signal.SIGINT)
-        raise
     _report(summary, videos, cache)
     if summary.failures:
         sys.exit(1)
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Within the block SIGTERM stops the work as Ctrl-C does, so that nothing half-written stays."""
-    if threading.current_thread() is not threading.main_thread():  # only that may set handlers
-        yield
-        return
-
-    def stop(number: int, _: Any) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _kept(outcomes: Sequence["Outcome"], videos: int) -> str:
+    have = sum(not outcome.failed for outcome in outcomes)
+    return f"{have} of {videos} videos have their entries, which are kept"
 
 
 def _note_missing_classes(root: Path, videos: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from twostream.commands._shared import (
     JSON,
     RULE,
     RUNS,
+    SCORED_VIEWS,
     WEIGHTS,
     example,
     notes,
@@ -42,13 +43,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for the result.",
 )
-@click.option(
-    "--views",
-    default="",
-    metavar="CLIPSxCROPS[-softmax]",
-    help="Fuse what `evaluate` gave with other clips and crops, as 25x10, or with another average.",
-    show_default="the runs' own",
-)
+@SCORED_VIEWS
 @JSON
 def fuse(
     runs: Sequence[Path],

@@ -1,6 +1,5 @@
 """`twostream import-flow`: from flow that other programs computed to a cache."""
 
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +9,21 @@ import click
 
 from flowcache.cache.recipe import Recipe
 from flowcache.errors import printable
-from twostream.commands._click_options import FOLDER, POSITIVE
+from twostream.commands._cache_work import (
+    JPEG_QUALITY,
+    SCHEDULER,
+    TIMEOUT,
+    jobs_option,
+    resumable,
+)
+from twostream.commands._click_options import FOLDER
 from twostream.commands._shared import (
     CACHE,
-    Jobs,
-    errors,
     example,
     notes,
     print_lines,
     results,
 )
-from twostream.commands.extract_flow import terminable
 
 if TYPE_CHECKING:
     from flowcache.extraction.outcome import Summary
@@ -82,53 +85,30 @@ if TYPE_CHECKING:
     show_default=True,
     help="What displacements count as that the files call unknown.",
 )
-@click.option(
-    "--jpeg-quality",
-    type=int,
-    default=Recipe.jpeg_quality,
-    show_default=True,
-    help="JPEG quality of the RGB frames, 1 to 100.",
-)
-@click.option(
-    "--jobs", type=Jobs(), default=-1, show_default=True, help="Videos at once; -1: all cores."
-)
-@click.option(
-    "--timeout",
-    type=POSITIVE,
-    default=600.0,
-    show_default=True,
-    help="Seconds without progress after which a video is given up.",
-)
-@click.option(
-    "--scheduler", help="Address of a Dask scheduler, as tcp://host:8786: use its cluster."
-)
+@JPEG_QUALITY
+@jobs_option("Videos")
+@TIMEOUT
+@SCHEDULER
 def import_flow(folder: Path, cache: Path, no_frames: bool, **given: Any) -> None:
     """Take over the flow under FOLDER, which other programs computed.
 
     What is done already is kept, so it is safe to stop this and start it again.
     """
-    from flowcache.atomic import NoSpaceError
     from flowcache.exchange.import_many import import_flow as import_folder
     from twostream.commands._progress import Bar
 
-    try:
-        with terminable(), Bar(notes, "import", "videos") as bar:
-            summary = import_folder(
-                folder,
-                cache,
-                frames=not no_frames,
-                on_progress=bar.progressed,
-                on_note=lambda note: notes.print(note, soft_wrap=True),
-                **given,
-            )
-    except (KeyboardInterrupt, SystemExit, NoSpaceError) as stop:
-        errors.print(
-            "stopped: what has its entry is kept, and the same command goes on with the rest",
-            soft_wrap=True,
+    with (
+        resumable(lambda: "what has its entry is kept"),
+        Bar(notes, "import", "videos") as bar,
+    ):
+        summary = import_folder(
+            folder,
+            cache,
+            frames=not no_frames,
+            on_progress=bar.progressed,
+            on_note=lambda note: notes.print(note, soft_wrap=True),
+            **given,
         )
-        if isinstance(stop, KeyboardInterrupt):
-            sys.exit(128 + signal.SIGINT)
-        raise
     results.print(f"{summary}")
     print_lines(_remarks(summary, folder), notes)
     print_lines((f"  {o.kind}: {o.job.name}: {o.reason}" for o in summary.failures), results)

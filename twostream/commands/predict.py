@@ -109,9 +109,11 @@ def predict(
 
     timeline |= overlay is not None
     _refuse_idle_options(ctx, timeline, explain)
-    if csv and not csv.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {csv.parent}: make it, or name another file", "csv")
     if csv:
+        if not csv.absolute().parent.is_dir():
+            raise UserError(
+                f"there is no folder {csv.parent}: make it, or name another file", "csv"
+            )
         require_writable(csv, "csv")
     predictor = Predictor(run)
     if len(run) > 1:

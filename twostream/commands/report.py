@@ -12,6 +12,7 @@ from twostream.commands._shared import (
     CACHE,
     RULE,
     RUNS,
+    SCORED_VIEWS,
     WEIGHTS,
     example,
     notes,
@@ -53,13 +54,7 @@ _IDLE = {"html": ("videos",), "rerun": ("videos", "explain"), "fiftyone": ("stri
 )
 @WEIGHTS
 @RULE
-@click.option(
-    "--views",
-    default="",
-    metavar="CLIPSxCROPS[-softmax]",
-    help="Report on what `evaluate` gave with other clips and crops, as 25x10, or with another average.",
-    show_default="the runs' own",
-)
+@SCORED_VIEWS
 @CACHE
 @click.option(
     "--strips",
