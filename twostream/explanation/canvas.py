@@ -1,17 +1,12 @@
 """A white picture on which pictures and lines of text are put."""
 
 import math
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from flowcache.types import UInt8
-
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+from twostream.report.lettering import font, shortened
 
 INK = (25, 25, 25)
 FAINT = (105, 105, 105)
@@ -56,28 +51,14 @@ class Canvas:
         """
         from PIL import ImageDraw
 
-        font = _font(size)
-        room = self._image.width - x if room is None else room
-        if font.getlength(text) > room:
-            while text and font.getlength(text + "…") > room:
-                text = text[:-1]
-            text += "…"
-        ImageDraw.Draw(self._image).text((x, y), text, fill=colour, font=font)
+        letters = font(size)
+        line = shortened(text, letters, self._image.width - x if room is None else room)
+        ImageDraw.Draw(self._image).text((x, y), line, fill=colour, font=letters)
 
 
 def width_of(text: str, size: int) -> int:
     """How many pixels a line takes."""
-    return math.ceil(_font(size).getlength(text))
-
-
-@cache
-def _font(size: int) -> "FreeTypeFont":
-    import matplotlib
-    from PIL import ImageFont
-
-    # Matplotlib brings the font, so it is the same everywhere, and it has letters of many alphabets.
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)
+    return math.ceil(font(size).getlength(text))
 
 
 def resized(picture: UInt8, width: int, height: int) -> UInt8:

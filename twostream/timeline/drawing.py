@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flowcache.show.colour import flow_to_color
 from flowcache.types import Float32, UInt8
+from twostream.report.lettering import font, shortened
 from twostream.scoring.detection import Segment
 
 _Colour = tuple[int, int, int]
@@ -114,9 +114,9 @@ class Drawing:
         image = Image.fromarray(colours)
         draw = ImageDraw.Draw(image)
         draw.rectangle((0, 0, wide - 1, high - 1), outline=_BACKGROUND)
-        font = _font(round(0.75 * unit))
+        letters = font(round(0.75 * unit))
         place = (0.4 * unit, high - 0.3 * unit)
-        draw.text(place, f"flow, to {scale:.2g} px", _BACKGROUND, font, anchor="ld")
+        draw.text(place, f"flow, to {scale:.2g} px", _BACKGROUND, letters, anchor="ld")
         top, right = unit // 2, width - unit // 2
         picture[top : top + high, right - wide : right] = np.asarray(image)
 
@@ -133,17 +133,25 @@ class Drawing:
             left, right = round(gap + number * column), round((number + 1) * column)
             if last and number:
                 draw.rectangle((left - gap // 2, gap // 2, width, height), fill=_RAISED)
-            head = _font(round(0.85 * unit), last)
+            head = font(round(0.85 * unit), last)
             draw.text((left + gap, gap), name, _TEXT if last else _DIM, head, anchor="la")
             top = gap + round(1.3 * unit)
             for best in np.argsort(-values, kind="stable")[:rows]:
                 label, share = self._classes[best], float(values[best])
                 end = left + max(2, round((right - left) * share))
                 draw.rectangle((left, top, end, top + row - 1), fill=self._colours[label])
-                font = _font(unit, last)
-                number_left = _text(draw, (right - gap, top + row / 2), f"{share:.0%}", font, "rm")
+                letters = font(unit, last)
+                number_left = _text(
+                    draw, (right - gap, top + row / 2), f"{share:.0%}", letters, "rm"
+                )
                 room = number_left - gap - (left + gap)
-                _text(draw, (left + gap, top + row / 2), _shortened(label, font, room), font, "lm")
+                _text(
+                    draw,
+                    (left + gap, top + row / 2),
+                    shortened(label, letters, room),
+                    letters,
+                    "lm",
+                )
                 top += row + gap // 2
         return np.asarray(image)
 
@@ -162,16 +170,16 @@ class Drawing:
 
         top, bottom = gap, gap + strip
         draw.rectangle((left, top, right, bottom), fill=_RAISED)
-        font = _font(round(0.9 * unit))
+        letters = font(round(0.9 * unit))
         for segment in moment.segments:
             if segment.end <= first or segment.start >= last:
                 continue
             start, end = place(segment.start), place(segment.end)
             colour = self._colours.get(segment.label, _DIM)
             draw.rectangle((start, top, max(start + 1, end - 1), bottom), fill=colour)
-            word = _shortened(segment.label, font, end - start - 2 * gap)
+            word = shortened(segment.label, letters, end - start - 2 * gap)
             if len(word) > 2:
-                draw.text((start + gap, (top + bottom) / 2), word, _TEXT, font, anchor="lm")
+                draw.text((start + gap, (top + bottom) / 2), word, _TEXT, letters, anchor="lm")
         cursor = place(moment.time)
         ahead = image.crop((round(cursor), top, right + 1, bottom + 1))
         ahead = Image.blend(ahead, Image.new("RGB", ahead.size, _BACKGROUND), _AHEAD)
@@ -179,7 +187,7 @@ class Drawing:
         thick = max(1, unit // 8)
         draw.rectangle((cursor - thick, top - gap, cursor + thick, bottom + gap), fill=_TEXT)
         low = bottom + gap + unit * 0.55
-        small = _font(round(0.8 * unit))
+        small = font(round(0.8 * unit))
         draw.text((left, low), clock(first), _DIM, small, anchor="lm")
         draw.text((right, low), clock(last), _DIM, small, anchor="rm")
         half = small.getlength(clock(moment.time)) / 2
@@ -223,31 +231,13 @@ def _even(picture: UInt8) -> UInt8:
     return np.pad(picture, ((0, high), (0, wide), (0, 0)), "edge") if high or wide else picture
 
 
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", max(8, size))
-
-
 def _text(
     draw: ImageDraw.ImageDraw,
     place: tuple[float, float],
     text: str,
-    font: ImageFont.FreeTypeFont,
+    letters: ImageFont.FreeTypeFont,
     anchor: str,
 ) -> float:
     """Draw text, and where it begins from the left."""
-    draw.text(place, text, _TEXT, font, anchor=anchor)
-    return place[0] - (font.getlength(text) if anchor[0] == "r" else 0)
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """The text, or as much of it as has room in so many pixels, with an ellipsis behind it."""
-    if font.getlength(text) <= room:
-        return text
-    while text and font.getlength(f"{text}…") > room:
-        text = text[:-1]
-    return f"{text}…" if text else ""
+    draw.text(place, text, _TEXT, letters, anchor=anchor)
+    return place[0] - (letters.getlength(text) if anchor[0] == "r" else 0)
