@@ -73,6 +73,13 @@ class Schedule:
         at_least=0,
         at_most=1,
     )
+    layer_decay: float = option(
+        1.0,
+        help="The factor of the rate from each layer to the one before it, as 0.75: early layers learn "
+        "slowly (BEiT).",
+        above=0,
+        at_most=1,
+    )
     warmup: float = option(
         0.1, help="The share of the steps in which the learning rate rises.", at_least=0, at_most=1
     )
