@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowcache.cache.entry import DamagedEntryError, Entry, NoFramesError
+    from flowcache.cache.entry import DamagedEntryError, Entry, NoBackwardFlowError, NoFramesError
     from flowcache.cache.info import EntryInfo
     from flowcache.cache.recipe import Recipe
     from flowcache.cache.store import FlowCache
@@ -29,6 +29,7 @@ _HOMES = {
     "FlowCache": "cache.store",
     "FlowStack": "types",
     "Frames": "types",
+    "NoBackwardFlowError": "cache.entry",
     "NoFramesError": "cache.entry",
     "Outcome": "extraction.outcome",
     "Recipe": "cache.recipe",
@@ -53,6 +54,7 @@ __all__ = [
     "FlowCache",
     "FlowStack",
     "Frames",
+    "NoBackwardFlowError",
     "NoFramesError",
     "Outcome",
     "Recipe",

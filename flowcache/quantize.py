@@ -72,6 +72,6 @@ class Quantizer:
         return FlowStack(codes * np.float32(self.step))
 
     def means(self, codes: Codes) -> Float32:
-        """The mean displacement of each field as it is stored: codes (T, 2, H, W) → (T, 2), pixels."""
+        """The mean displacement of each field as it is stored: codes (T, C, H, W) → (T, C), pixels."""
         means: Float32 = codes.mean((2, 3), np.float64).astype(np.float32) * np.float32(self.step)
         return means

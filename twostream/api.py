@@ -63,9 +63,10 @@ class Clips(Dataset[tuple[Tensor, int]]):
     ) -> None:
         """Read which videos there are.
 
-        stream: "spatial", "temporal" or "difference". part: "train", "validation", "test" or "all".
-        seed: of the division into parts. options: those of `ClipSpec` (length, stride, crop, flip,
-        subtract_mean, …) and of `SplitOptions` (groups, test_share, train_list, …).
+        stream: "spatial", "temporal", "bidirectional" or "difference".
+        part: "train", "validation", "test" or "all". seed: of the division into parts. options: those of
+        `ClipSpec` (length, stride, crop, flip, subtract_mean, …) and of `SplitOptions` (groups,
+        test_share, train_list, …).
 
         Raises UserError for a cache or an option that there is not, and where no division is possible.
         """
@@ -179,7 +180,7 @@ def train(
 
     Args:
         cache: the folder of a cache.
-        stream: "spatial", "temporal" or "difference".
+        stream: "spatial", "temporal", "bidirectional" or "difference".
         run: the folder for the result; by default runs/<stream>.
         model: a name, or a network of one's own, which maps float32 (B, T, C, H, W) to logits (B, K).
             After the training it has the weights of the best epoch.

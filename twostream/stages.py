@@ -285,6 +285,8 @@ def _learn(
     )
     if network is None:
         try_clip(spec)
+    with cache.entry(taught[0].id) as entry:
+        spec.values.read(entry, [0])  # what the cache lacks shows before the folder is taken
     going_on = resumption(folder) if resume else None
     if going_on:
         refuse_other_data(folder, going_on.spec, spec, taught)

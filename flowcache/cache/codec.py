@@ -37,12 +37,20 @@ class Codec(Protocol):
         ...
 
     def create_dataset(
-        self, file: h5py.File, name: str, height: int, width: int, dtype: Any
+        self,
+        file: h5py.File,
+        name: str,
+        height: int,
+        width: int,
+        dtype: Any,
+        components: int = 2,
     ) -> h5py.Dataset:
         """An empty data set that grows by whole fields, one field a chunk, for what `pack` returns."""
         ...
 
-    def stored_shape(self, height: int, width: int, dtype: npt.DTypeLike) -> tuple[int, ...]:
+    def stored_shape(
+        self, height: int, width: int, dtype: npt.DTypeLike, components: int = 2
+    ) -> tuple[int, ...]:
         """The shape of one field as `pack` returns it."""
         ...
 
@@ -51,7 +59,7 @@ class Codec(Protocol):
         ...
 
     def pack(self, codes: Codes) -> UInt8:
-        """Codes int8 or int16 (T, 2, H, W) → what is stored."""
+        """Codes int8 or int16 (T, C, H, W) → what is stored; C is 2, or 4 with the flow backward."""
         ...
 
     def unpack(self, stored: UInt8, height: int, dtype: npt.DTypeLike) -> Codes:
@@ -78,10 +86,16 @@ class DigitPlanes:
     )
 
     def create_dataset(
-        self, file: h5py.File, name: str, height: int, width: int, dtype: Any
+        self,
+        file: h5py.File,
+        name: str,
+        height: int,
+        width: int,
+        dtype: Any,
+        components: int = 2,
     ) -> h5py.Dataset:
         """See `Codec`."""
-        shape = self.stored_shape(height, width, dtype)
+        shape = self.stored_shape(height, width, dtype, components)
         dataset = file.create_dataset(
             name,
             (0, *shape),
@@ -99,9 +113,11 @@ class DigitPlanes:
         dataset.attrs["dtype"] = np.bytes_(np.dtype(dtype).name)
         return dataset
 
-    def stored_shape(self, height: int, width: int, dtype: npt.DTypeLike) -> tuple[int, ...]:
+    def stored_shape(
+        self, height: int, width: int, dtype: npt.DTypeLike, components: int = 2
+    ) -> tuple[int, ...]:
         """See `Codec`."""
-        return (4 * np.dtype(dtype).itemsize, 2, -(-height // 4), width)
+        return (4 * np.dtype(dtype).itemsize, components, -(-height // 4), width)
 
     def require_whole(self, chunk: bytes, size: int) -> None:
         """See `Codec`. HDF5 reads past the end of a smaller one, and a larger one takes memory."""
@@ -109,11 +125,12 @@ class DigitPlanes:
             raise ValueError(f"one of {zstd_size(chunk)} bytes, not of {size}")
 
     def pack(self, codes: Codes) -> UInt8:
-        """See `Codec`: uint8 (T, digits, 2, ⌈H / 4⌉, W). Needs Numba."""
+        """See `Codec`: uint8 (T, digits, C, ⌈H / 4⌉, W). Needs Numba."""
         from flowcache.cache.codec_kernels import pack_fields
 
         values = np.ascontiguousarray(codes).view(_unsigned(codes.dtype))
-        shape = (len(codes), *self.stored_shape(codes.shape[2], codes.shape[3], codes.dtype))
+        count, components, height, width = codes.shape
+        shape = (count, *self.stored_shape(height, width, codes.dtype, components))
         size = math.prod(shape[2:])  # of one digit of one field
         words = np.empty((len(codes), codes.itemsize, 4, -(-size // 8)), np.uint64)
         numbers = np.empty(words.shape[1:], np.uint64)
@@ -125,7 +142,7 @@ class DigitPlanes:
     def unpack(self, stored: UInt8, height: int, dtype: npt.DTypeLike) -> Codes:
         """See `Codec`. Without Numba it takes some fifty times as long."""
         dtype, shape = np.dtype(dtype), stored.shape
-        if len(shape) != 5 or shape[1:] != self.stored_shape(height, shape[-1], dtype):
+        if len(shape) != 5 or shape[1:] != self.stored_shape(height, shape[-1], dtype, shape[2]):
             raise ValueError(f"{shape} cannot hold {dtype} fields of {height} rows")
         unpack_fields = _compiled_unpack_fields()
         if unpack_fields is None:
@@ -136,7 +153,7 @@ class DigitPlanes:
             # Zeros are differences of zero, so they change no running sum.
             planes = np.pad(planes, ((0, 0), (0, 0), (0, 0), (0, -planes.shape[3] % 8)))
         words = planes.view(np.uint64)
-        values = np.empty((len(stored), 2, height, shape[-1]), _unsigned(dtype))
+        values = np.empty((len(stored), shape[2], height, shape[-1]), _unsigned(dtype))
         numbers = np.empty(words.shape[1:], np.uint64)
         differences = np.empty((4, 8 * words.shape[3]), values.dtype)
         carries = np.empty(words.shape[3], np.uint64)

@@ -114,7 +114,7 @@ def _split(folded: Any, numbers: Any) -> None:
 
 @compiled()
 def _difference_rows(values: Any, differences: Any) -> None:
-    """Values (2, H, W) → differences down the columns (4, ≥ 2 ⌈H / 4⌉ W), rows taken in fours."""
+    """Values (C, H, W) → differences down the columns (4, ≥ C ⌈H / 4⌉ W), rows taken in fours."""
     components, height, width = values.shape
     groups = (height + 3) // 4
     for c in range(components):
@@ -144,7 +144,7 @@ def _sum_rows(differences: Any, values: Any) -> None:
 def pack_fields(
     values: Any, words: Any, size: int, numbers: Any, bytes_: Any, differences: Any, folded: Any
 ) -> None:
-    """Values uint8 or uint16 (T, 2, H, W) → words uint64 (T, itemsize, 4, n).
+    """Values uint8 or uint16 (T, C, H, W) → words uint64 (T, itemsize, 4, n).
 
     Scratch for one field: numbers uint64 (itemsize, 4, n), bytes_ the same memory as bytes, and
     differences and folded (4, 8n), of the values' type and zero.

@@ -53,6 +53,13 @@ class NoFramesError(UserError):
         super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])  # as above
 
 
+class NoBackwardFlowError(UserError):
+    """Flow backward in time is asked for, of an entry that has it forward alone."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])  # as above
+
+
 class Items(Generic[Item, Stack]):
     """The frames or the fields of an entry: a number gives one, a slice or several numbers a stack.
 
@@ -125,8 +132,24 @@ class Entry:
         return Items("field", self.info.fields, self._read_flow)
 
     @property
+    def backward(self) -> Items[Float32, FlowStack]:
+        """The fields that lead back, as `flow`: number t from frame t + step to frame t, in pixels.
+
+        Raises NoBackwardFlowError where they were not computed.
+        """
+        if not self.info.recipe.backward:
+            raise NoBackwardFlowError(
+                f"{self.path} holds no flow backward in time: extract it with `--backward` into "
+                "another cache"
+            )
+        return Items("field", self.info.fields, self._read_backward)
+
+    @property
     def codes(self) -> Items[Codes, Codes]:
-        """The fields as stored, int8 or int16 (…, 2, H, W); one chunk is read for each."""
+        """The fields as stored, int8 or int16 (…, C, H, W); one chunk is read for each.
+
+        C is `Recipe.components`: dx and dy, and those of the flow backward where it is kept.
+        """
         return Items("field", self.info.fields, self._read_codes)
 
     @property
@@ -141,7 +164,7 @@ class Entry:
 
     @property
     def flow_means(self) -> Float32:
-        """The mean displacement of each stored field, (fields, 2), pixels."""
+        """The mean displacement of each stored field, (fields, C), pixels; see `codes`."""
         with self._reading() as opened:
             return opened.means
 
@@ -152,7 +175,10 @@ class Entry:
             return opened.read_times()
 
     def _read_flow(self, numbers: Sequence[int]) -> FlowStack:
-        return self.info.recipe.quantizer.decode(self._read_codes(numbers))
+        return self.info.recipe.quantizer.decode(self._read_codes(numbers)[:, :2])
+
+    def _read_backward(self, numbers: Sequence[int]) -> FlowStack:
+        return self.info.recipe.quantizer.decode(self._read_codes(numbers)[:, 2:])
 
     def _read_codes(self, numbers: Sequence[int]) -> Codes:
         with self._reading() as opened:

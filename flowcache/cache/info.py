@@ -94,11 +94,11 @@ class EntryInfo:
     @property
     def saturated_share(self) -> float:
         """The share of displacement components that lay beyond the bound."""
-        return self.saturated / (self.fields * 2 * self.height * self.width)
+        return self.saturated / (self.fields * self.recipe.components * self.height * self.width)
 
     def to_json(self) -> str:
         """As text, keys sorted, the recipe and the source nested."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self) | {"recipe": self.recipe.to_plain()}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -169,7 +169,7 @@ def _examined(file: h5py.File, is_sealed: Callable[[], bool]) -> Opened:
         info=info,
         codec=codec,
         flow=h5py.Dataset(flow, readonly=True),
-        means=_small(file, b"flow_mean", h5t.IEEE_F32LE, (info.fields, 2)),
+        means=_small(file, b"flow_mean", h5t.IEEE_F32LE, (info.fields, info.recipe.components)),
         jpeg=h5py.Dataset(jpeg, readonly=True),
         offsets=offsets,
     )
@@ -180,7 +180,8 @@ def _flow(
 ) -> tuple[h5d.DatasetID, Codec]:
     flow = _open(file, b"flow")
     codec = codec_named(_text_attribute(flow, b"codec", is_sealed))
-    shape = codec.stored_shape(info.height, info.width, info.recipe.quantizer.dtype)
+    recipe = info.recipe
+    shape = codec.stored_shape(info.height, info.width, recipe.quantizer.dtype, recipe.components)
     _require(flow, b"flow", h5t.STD_U8LE, (info.fields, *shape), (1, *shape), codec.filters)
     if flow.get_num_chunks() != info.fields:  # a chunk that is not there would be read as zeros
         raise ValueError(f"it has {flow.get_num_chunks()} fields of {info.fields}")

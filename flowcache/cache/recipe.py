@@ -51,6 +51,9 @@ class Recipe:
     frame_step: int = 1
     """Flow is from frame t to frame t + frame_step."""
 
+    backward: bool = False
+    """Whether the flow from frame t + frame_step to frame t is kept beside it."""
+
     size: str = "256"
     """The size at which frames are stored: a short side that is never enlarged, WxH, or "original", which
     for imported flow is the flow's; see `Resize`."""
@@ -134,6 +137,17 @@ class Recipe:
             **rest,
         )
 
+    def with_algorithm(self, algorithm: str, options: Mapping[str, Any]) -> "Recipe":
+        """The same with another algorithm, by its name, on the CPU."""
+        of_algorithm = ("algorithm", "backend", "algorithm_version", "options", "format_version")
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in of_algorithm}
+        return Recipe.of(algorithm, options, **rest)
+
+    @property
+    def components(self) -> int:
+        """Numbers at each place of a stored field: dx and dy, and with the flow backward its two."""
+        return 4 if self.backward else 2
+
     @property
     def has_frames(self) -> bool:
         """Whether frames are kept beside the flow; imported flow may have none."""
@@ -183,11 +197,18 @@ class Recipe:
 
     def to_json(self, indent: int | None = None) -> str:
         """As text, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True, indent=indent)
+        return json.dumps(self.to_plain(), sort_keys=True, indent=indent)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dictionaries, strings and numbers; `backward` stands there only where it is asked for."""
+        plain = asdict(self)
+        if not self.backward:
+            del plain["backward"]
+        return plain
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """From `asdict`'s result, also of an earlier format. Raises ValueError for anything else."""
+        """From `to_plain`'s result, also of an earlier format. Raises ValueError for anything else."""
         if not isinstance(values, dict):
             raise ValueError("a recipe is a dictionary")
         if values.get("format_version") == 1:
@@ -195,6 +216,7 @@ class Recipe:
         if values.get("format_version") == 2:
             values = {**values, "format_version": 3}
         _require_readable(values.get("format_version", FORMAT_VERSION))  # its keys may be others
+        values = {"backward": False, **values}
         names = {f.name for f in fields(cls)}
         if set(values) != names or not isinstance(values["options"], dict):
             raise ValueError(f"a recipe has the keys {', '.join(sorted(names))}")
@@ -226,7 +248,8 @@ class Recipe:
 
     def __str__(self) -> str:
         return (
-            f"{self.name} ({self.algorithm_version}), step {self.frame_step}, size {self.size}, "
+            f"{self.name} ({self.algorithm_version}){', forward and backward' * self.backward}, "
+            f"step {self.frame_step}, size {self.size}, "
             f"±{self.bound:g} px in steps of {self.quantizer_step:.4g} px, "
             f"JPEG quality {self.jpeg_quality}"
         )

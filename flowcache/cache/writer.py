@@ -65,7 +65,10 @@ class EntryWriter:
         self._times = [np.full(count, np.nan)]
 
     def add_codes(self, codes: Codes, saturated: int) -> None:
-        """Append quantised fields (T, 2, H, W), of whose numbers so many saturated."""
+        """Append quantised fields (T, C, H, W), of whose numbers so many saturated.
+
+        C is 2, or 4 where the recipe keeps the flow backward, see `Recipe.components`.
+        """
         if self._flow is None:
             self._flow = self._create_flow(codes)
         start = len(self._flow)
@@ -77,8 +80,8 @@ class EntryWriter:
         self._check()
 
     def _create_flow(self, codes: Codes) -> h5py.Dataset:
-        height, width = codes.shape[2:]
-        flow = DEFAULT.create_dataset(self._file, "flow", height, width, codes.dtype)
+        components, height, width = codes.shape[1:]
+        flow = DEFAULT.create_dataset(self._file, "flow", height, width, codes.dtype, components)
         flow.attrs["step_px"] = self._recipe.quantizer_step
         flow.attrs["bound_px"] = self._recipe.bound
         self._height, self._width = height, width

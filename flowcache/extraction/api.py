@@ -77,6 +77,7 @@ def extract(
     device: str = "auto",
     backend: str = "auto",
     frame_step: int = Recipe.frame_step,
+    backward: bool = Recipe.backward,
     size: str | int | tuple[int, int] = Recipe.size,
     bound: float = Recipe.bound,
     quantizer_step: float | None = FROM_BOUND,
@@ -103,6 +104,7 @@ def extract(
         device: "cpu"; "cuda", which is all GPUs; one of them, as "cuda:1"; "mps"; or "auto".
         backend: which of the algorithm's implementations; "auto" goes on as the cache was begun.
         frame_step: flow is from frame t to t + frame_step.
+        backward: also keep the flow from frame t + frame_step to t; it takes twice the time and space.
         size: the size at which frames are stored: a short side, never enlarged, "WxH" or "original".
         bound: the largest displacement that is kept, pixels.
         quantizer_step: the distance between stored displacements, pixels; by default bound / 127.
@@ -138,6 +140,7 @@ def extract(
         options,
         backend=choice.backend,
         frame_step=frame_step,
+        backward=backward,
         size=size,
         bound=bound,
         quantizer_step=quantizer_step,

@@ -85,10 +85,7 @@ def for_this_machine(recipe: Recipe) -> Recipe:
         own = algorithms.create(recipe.algorithm, recipe.backend, **recipe.options)
         if own.version == recipe.algorithm_version:
             return recipe
-    fields = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
-    return Recipe.of(
-        recipe.algorithm, recipe.options, **{name: getattr(recipe, name) for name in fields}
-    )
+    return recipe.with_algorithm(recipe.algorithm, recipe.options)
 
 
 def devices_of(backend: Backend) -> Sequence[str]:

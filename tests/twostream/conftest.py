@@ -111,7 +111,8 @@ def add() -> Add:
         if frames is None:
             frames = rng.integers(0, 256, (count, *size, 3)).astype(np.uint8)
         if flow is None:
-            shape = (len(frames) - cache.recipe.frame_step, 2, *frames.shape[1:3])
+            fields, components = len(frames) - cache.recipe.frame_step, cache.recipe.components
+            shape = (fields, components, *frames.shape[1:3])
             flow = rng.integers(-40, 41, shape) * 0.25
         source = Source(
             name=f"{identifier}.avi",
@@ -121,7 +122,10 @@ def add() -> Add:
         )
         with write_entry(cache.path(identifier), cache.recipe) as writer:
             writer.add_frames(Frames(frames, np.arange(len(frames)) / rate))
-            writer.add_codes(*cache.recipe.quantizer.encode(FlowStack(flow.astype(np.float32))))
+            encode = cache.recipe.quantizer.encode
+            directions = np.split(flow.astype(np.float32), cache.recipe.components // 2, axis=1)
+            codes, saturated = zip(*(encode(FlowStack(each)) for each in directions), strict=True)
+            writer.add_codes(np.concatenate(codes, axis=1), sum(saturated))
             height, width = frames.shape[1:3]
             writer.finish(source, (width, height), rate, partial)
 

@@ -55,6 +55,11 @@ if TYPE_CHECKING:
     help="Flow is from each frame t to frame t + step.",
 )
 @click.option(
+    "--backward",
+    is_flag=True,
+    help="Keep the flow from frame t + step to frame t beside it, for `--stream bidirectional`.",
+)
+@click.option(
     "--size",
     default=Recipe.size,
     show_default=True,

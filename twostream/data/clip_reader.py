@@ -58,10 +58,9 @@ def read_clip(
     change: of the values of the whole clip (T, C, H, W), before it is cut.
     """
     values = stream.read(stored, numbers)
-    if stream.is_displacement and spec.subtract_mean:
-        mean = stored.flow_means[numbers]  # of whole fields, so it comes before any crop
-    else:
-        mean = np.zeros((len(numbers), stream.channels), np.float32)
+    mean = np.zeros((len(numbers), stream.channels), np.float32)
+    if spec.subtract_mean:
+        mean = stream.means(stored, numbers)  # of whole fields, so it comes before any crop
     views = choose(*values.shape[2:])
     if change is not None:
         values = change(values)

@@ -22,7 +22,7 @@ class ClipSpec:
         FROM_MODEL,
         help="Frames (or flow fields) of a clip.",
         at_least=1,
-        shown_default="the model's, or else 1 spatial, 10 temporal, 5 difference",
+        shown_default="the model's, or else 1 spatial, 10 temporal or bidirectional, 5 difference",
     )
     stride: int = option(
         FROM_MODEL,

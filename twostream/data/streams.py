@@ -1,13 +1,13 @@
 """The streams as values: what differs between appearance and motion stands here and only here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from flowcache.cache.entry import Items
+from flowcache.cache.entry import Items, NoBackwardFlowError
 from flowcache.cache.recipe import Recipe
 from flowcache.types import Codes, Float32, UInt8
 from twostream.data.index import Item
@@ -25,15 +25,16 @@ class Stored(Protocol):
 
     @property
     def codes(self) -> Items[Codes, Codes]:
-        """The fields as stored, int8 or int16 (…, 2, H, W)."""
+        """The fields as stored, int8 or int16 (…, 2, H, W), or (…, 4, H, W) with those that lead back."""
         ...
 
     @property
     def flow_means(self) -> Float32:
-        """The mean displacement of each field, (fields, 2), pixels."""
+        """The mean displacement of each field, (fields, 2 or 4), pixels."""
         ...
 
 
+Components = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 Read = Callable[[Stored, Sequence[int]], Integers]
 
 
@@ -46,6 +47,8 @@ class Stream:
     available: how many frames or fields a video has.
     read: frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
+    components: of fields as they are stored, or of their means, (T, 2 or 4, …) → those that are seen,
+        (T, C, …). None where no flow is read.
     is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
     is_colour: values are red, green and blue between 0 and 1, which a network wants normalised by its own
         mean and deviation; see `twostream.nets.pretrained`.
@@ -65,6 +68,14 @@ class Stream:
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
     limits: Callable[[Recipe], tuple[int, int]]
+    components: Components | None = None
+
+    def means(self, stored: Stored, indices: Sequence[int]) -> Float32:
+        """What is subtracted of whole frames or fields where their mean is to go, (T, C), pixels."""
+        if self.components is None:
+            return np.zeros((len(indices), self.channels), np.float32)
+        means: Float32 = self.components(stored.flow_means[indices])
+        return means
 
     def integers(self, recipe: Recipe) -> np.dtype[np.integer]:
         """The type of the integers of a clip: uint8, int8 or int16."""
@@ -87,7 +98,25 @@ def _read_difference(stored: Stored, indices: Sequence[int]) -> Integers:
 
 
 def _read_flow(stored: Stored, indices: Sequence[int]) -> Integers:
-    return stored.codes[indices]
+    return _forward(stored.codes[indices])
+
+
+def _read_both_ways(stored: Stored, indices: Sequence[int]) -> Integers:
+    return _back_and_forward(stored.codes[indices])
+
+
+def _forward(fields: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return fields[:, :2]
+
+
+def _back_and_forward(fields: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if fields.shape[1] < 4:
+        raise NoBackwardFlowError(
+            "the stream `bidirectional` also reads flow backward in time, and there is only flow "
+            "forward: extract the videos with `--backward` into another cache"
+        )
+    middle = len(fields) // 2
+    return np.concatenate([fields[:middle, 2:], fields[middle:, :2]])
 
 
 def _frames(item: Item) -> int:
@@ -156,6 +185,13 @@ TEMPORAL = Stream(
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
     limits=_flow_limits,
+    components=_forward,
+)
+
+# From the frame in the middle of a stack half of its fields lead forward in time and half back
+# (Simonyan & Zisserman 2014, "Two-Stream Convolutional Networks", section 3.1, bi-directional flow).
+BIDIRECTIONAL = replace(
+    TEMPORAL, name="bidirectional", read=_read_both_ways, components=_back_and_forward
 )
 
 # Differences of neighbouring frames are a stand-in for motion that needs no flow (Wang et al. 2016,
@@ -174,4 +210,4 @@ DIFFERENCE = Stream(
     limits=_difference_limits,
 )
 
-STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, DIFFERENCE)}
+STREAMS = {stream.name: stream for stream in (SPATIAL, TEMPORAL, BIDIRECTIONAL, DIFFERENCE)}

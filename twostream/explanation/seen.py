@@ -17,8 +17,8 @@ def read_seen(entry: Entry, spec: Spec, numbers: Sequence[int]) -> tuple[Integer
     """Whole frames or fields, integers (T, C, H, W), and the mean that is subtracted of each, (T, C)."""
     stream = spec.values
     means = np.zeros((len(numbers), stream.channels), np.float32)
-    if stream.is_displacement and spec.clip.subtract_mean:
-        means = entry.flow_means[list(numbers)]
+    if spec.clip.subtract_mean:
+        means = stream.means(entry, list(numbers))
     return stream.read(entry, numbers), means
 
 

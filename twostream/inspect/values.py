@@ -15,8 +15,8 @@ Shape = tuple[int, int, int, int]
 class Input:
     """What models are measured on; what is None is each model's own standard.
 
-    stream: "spatial", "temporal" or "difference". length: frames of a clip. size: height and width, px.
-    classes: how many scores a model gives.
+    stream: "spatial", "temporal", "bidirectional" or "difference". length: frames of a clip.
+    size: height and width, px. classes: how many scores a model gives.
     """
 
     stream: str = "spatial"

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from flowcache.cache.recipe import Recipe
 from flowcache.types import Codes, UInt8
-from flowcache.workers.device_client import flow_at_step
+from flowcache.workers.device_client import flow_here
+from flowcache.workers.directions import in_directions
 from twostream.live.capture import Captured
 
 
@@ -19,7 +21,7 @@ class Moved:
     frame: Captured
 
     codes: Sequence[Codes | None]
-    """For each recipe, (2, H, W); None where the frame has none before it, or nothing reads flow."""
+    """For each recipe, (C, H, W) as a cache has it; None for a first frame, or where none is read."""
 
     def is_complete(self, wanted: Sequence[bool]) -> bool:
         """Whether there is flow by each recipe by which it is wanted."""
@@ -50,8 +52,10 @@ class Motion:
                 codes.append(None)
                 continue
             # The frame before is as far away as the recipe says, so here it is one step.
-            flow = flow_at_step(algorithm, np.stack([_gray(before), _gray(rgb)]), 1)
-            codes.append(recipe.quantizer.encode(flow)[0][0])
+            pair = np.stack([_gray(before), _gray(rgb)])
+            compute = partial(flow_here, algorithm=algorithm, step=1, quantizer=recipe.quantizer)
+            (fields, _), *_ = in_directions([pair], compute, recipe.backward)
+            codes.append(fields[0])
         return Moved(frame, codes)
 
 

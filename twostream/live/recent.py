@@ -47,4 +47,4 @@ def _pixels(label: Label) -> Float32 | None:
     if label.codes is None:
         return None
     quantizer: Quantizer = label.recipe.quantizer
-    return quantizer.decode(label.codes[None])[0]
+    return quantizer.decode(label.codes[None, :2])[0]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowcache.cache.recipe import Recipe
 from flowcache.errors import UserError
 from twostream.fusion import Weights
 from twostream.live.labels import Labeller
@@ -39,7 +38,7 @@ def labeller_of(
             "no run reads flow, so nothing would compute any: leave it out", "algorithm"
         )
     else:
-        recipes = [_with_algorithm(recipe, algorithm, options or {}) for recipe in trained]
+        recipes = [recipe.with_algorithm(algorithm, options or {}) for recipe in trained]
         flows = {
             recipe.name
             for network, recipe, given in zip(predictor.networks, trained, recipes, strict=True)
@@ -63,8 +62,3 @@ def note_on_rate(predictor: Predictor, source: Source) -> str:
                 f"{low:g} to {high:g}: their clips last another time here"
             )
     return ""
-
-
-def _with_algorithm(recipe: Recipe, algorithm: str, options: Mapping[str, Any]) -> Recipe:
-    rest = ("frame_step", "size", "bound", "quantizer_step", "jpeg_quality")
-    return Recipe.of(algorithm, options, **{name: getattr(recipe, name) for name in rest})

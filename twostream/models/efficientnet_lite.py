@@ -31,6 +31,7 @@ CARD = Card(
         # ImageNet's features know the objects: only the last layer is taught.
         "spatial": {"body_rate": 0.0, "steps": 150},
         "temporal": _MOTION,
+        "bidirectional": _MOTION,
         "difference": _MOTION,
     },
 )

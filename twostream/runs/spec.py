@@ -56,7 +56,7 @@ class Spec:
 
     def to_plain(self) -> dict[str, Any]:
         """Dictionaries, lists, strings and numbers, as a checkpoint may hold them."""
-        return asdict(self)
+        return asdict(self) | {"recipe": self.recipe.to_plain()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

@@ -9,7 +9,7 @@ from flowcache.errors import UserError
 from twostream.data.clip_spec import ClipSpec, Crops
 from twostream.option_fields import check, option
 
-StreamName = Literal["spatial", "temporal", "difference"]
+StreamName = Literal["spatial", "temporal", "bidirectional", "difference"]
 
 LoggerName = Literal["none", "csv", "tensorboard", "wandb"]
 
@@ -243,7 +243,9 @@ class TrainerOptions:
 class RunOptions:
     """One run, as `run.json` records it."""
 
-    stream: StreamName = option(help="RGB frames, flow, or differences of frames.")  # noqa: RUF009
+    stream: StreamName = option(  # noqa: RUF009
+        help="RGB frames, flow, flow in both directions, or differences of frames."
+    )
     model: str = option("efficientnet_lite", help="A name that `twostream models` lists.")
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from flowcache.extraction.one import gray_windows, one_opencv_thread
 from flowcache.types import Codes, Frames, UInt8
 from flowcache.video.decode import Video
 from flowcache.workers.device_client import flow_here
+from flowcache.workers.directions import in_directions
 from flowcache.workers.isolation import Report, run_for_file
 
 DEFAULT_RATE = 25.0
@@ -34,8 +36,8 @@ class Part:
     """The next frames of a video, and the fields that end at them.
 
     frames: uint8 (T, H, W, 3) of the recipe's size; their times are the container's and need not rise.
-    codes: (N, 2, H, W), of the last N of them: all but the first frames of a video end a field. Empty
-    where no flow is wanted.
+    codes: (N, C, H, W), as a cache has them, of the last N frames: all but the first of a video end a
+    field. Empty where no flow is wanted.
     """
 
     frames: Frames
@@ -95,7 +97,9 @@ def _with_flow(batches: Iterable[Frames], recipe: Recipe) -> Iterator[Part]:
             yield frames
 
     windows = gray_windows(passing(), step)
-    for codes, _ in flow_here(windows, recipe.create_algorithm(), step, recipe.quantizer):
+    algorithm = recipe.create_algorithm()
+    compute = partial(flow_here, algorithm=algorithm, step=step, quantizer=recipe.quantizer)
+    for codes, _ in in_directions(windows, compute, recipe.backward):
         yield Part(_joined(waiting), codes)
         waiting.clear()
     if waiting:  # too few for a field

@@ -57,10 +57,10 @@ class Rolling:
 
         rgb: uint8 (H, W, 3), of the size that the recipe asks for. time: its time stamp in seconds,
         above that of the frame before. codes: the field from `recipe.frame_step` frames ago to this one,
-        int8 or int16 (2, H, W), as the recipe's quantiser gives it; None where there is none: for the
+        int8 or int16 (C, H, W), as a cache of the recipe has it; None where there is none: for the
         first frames, and where no stream reads flow.
         """
-        mean = np.zeros(2, np.float32)
+        mean = np.zeros(self._recipe.components, np.float32)
         if codes is not None:
             mean = self._recipe.quantizer.means(codes[None])[0]
         self._frames.append(_Frame(rgb, time, codes, mean))
@@ -108,15 +108,15 @@ class Rolling:
 
     @property
     def codes(self) -> Items[Codes, Codes]:
-        """The fields, int8 or int16 (…, 2, H, W): number t is from frame t to frame t + step."""
+        """The fields, int8 or int16 (…, C, H, W): number t is from frame t to frame t + step."""
         return Items("field", self._fields, self._read_codes)
 
     @property
     def flow_means(self) -> Float32:
-        """The mean displacement of each field, (fields, 2), pixels."""
+        """The mean displacement of each field, (fields, C), pixels."""
         step = self._recipe.frame_step
         means = [frame.mean for frame in islice(self._frames, step, None)]
-        return np.array(means, np.float32).reshape(-1, 2)
+        return np.array(means, np.float32).reshape(-1, self._recipe.components)
 
     @property
     def _fields(self) -> int:

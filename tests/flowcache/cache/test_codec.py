@@ -16,30 +16,30 @@ DTYPES = [np.dtype(np.int8), np.dtype(np.int16)]
 
 # As docs/formats.md has it, written from the layout and not from the codec.
 def read_field(path, index):
-    """One field of an entry in pixels, float32 (2, H, W): dx, dy."""
+    """One field of an entry in pixels, float32 (C, H, W): dx, dy, and those backward if there are."""
     with h5py.File(path, "r") as file:
         flow = file["flow"]
         planes, height = flow[index], int(flow.attrs["height"])
         dtype, step = np.dtype(flow.attrs["dtype"]), np.float32(flow.attrs["step_px"])
     unsigned = np.dtype(f"u{dtype.itemsize}")
-    _, _, groups, width = planes.shape
-    u = np.zeros((4, 2, groups, width), unsigned)  # (row mod 4, component, row div 4, column)
+    _, components, groups, width = planes.shape
+    u = np.zeros((4, *planes.shape[1:]), unsigned)  # (row mod 4, component, row div 4, column)
     for row in range(4):
         for digit, plane in enumerate(planes):
             u[row] |= (plane >> 2 * row & 3).astype(unsigned) << 2 * digit
     d = np.where(u & 1, ~(u >> 1), u >> 1)
     d = np.cumsum(d, dtype=unsigned).reshape(u.shape)  # undoes the difference along the rows
-    d = d.transpose(1, 2, 0, 3).reshape(2, 4 * groups, width)[:, :height]
+    d = d.transpose(1, 2, 0, 3).reshape(components, 4 * groups, width)[:, :height]
     codes = np.cumsum(d, axis=1, dtype=unsigned).view(dtype)  # and the one down the columns
     return codes * step
 
 
 def round_trip(codes, folder):
     """Pack, write, read and unpack, in each way that there is; and read with what the docs say."""
-    height, width = codes.shape[2:]
+    components, height, width = codes.shape[1:]
     path = folder / "codes.h5"
     with h5py.File(path, "w") as file:
-        flow = DEFAULT.create_dataset(file, "flow", height, width, codes.dtype)
+        flow = DEFAULT.create_dataset(file, "flow", height, width, codes.dtype, components)
         flow.attrs["step_px"] = 0.25
         flow.resize(len(codes), axis=0)
         flow[:] = DEFAULT.pack(codes)
@@ -59,7 +59,7 @@ def round_trip(codes, folder):
 def any_codes(draw):
     dtype = draw(st.sampled_from(DTYPES))
     side = st.integers(1, 19)
-    shape = (draw(st.integers(1, 3)), 2, draw(side), draw(side))
+    shape = (draw(st.integers(1, 3)), draw(st.sampled_from([2, 4])), draw(side), draw(side))
     largest = np.iinfo(dtype).max
     extremes = st.sampled_from([-largest, largest, 0])
     elements = draw(st.sampled_from([st.integers(-largest, largest), extremes, st.integers(-2, 2)]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import stub_decoders as stubs
 
-from flowcache.cache.entry import Entry
+from flowcache.cache.entry import Entry, NoBackwardFlowError
 from flowcache.cache.info import Source
 from flowcache.extraction.one import Job, extract_video
 
@@ -80,6 +80,41 @@ def test_each_field_is_the_flow_from_its_frame_to_that_a_step_later(tmp_path, vi
             assert info.source.sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
             assert info.source.size_bytes == video.stat().st_size
             assert entry.verify() == info
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("most", [BATCHES[1], BATCHES[-1]])
+def test_the_flow_backward_is_that_of_the_two_frames_the_other_way_round(
+    tmp_path, video, recipe, step, most
+):
+    class Batched(stubs.Video):
+        def frames(self, resize):
+            return super().frames(resize, batch_pixels=most)
+
+    for name, backward in (("one", False), ("both", True)):
+        job = Job(video, "v.avi", tmp_path / f"{name}.h5")
+        extract_video(job, recipe(frame_step=step, backward=backward), decode=Batched)
+    with Entry(tmp_path / "one.h5") as one, Entry(tmp_path / "both.h5") as both:
+        fields = FRAMES - step
+        assert (one.codes[:].shape[1], both.codes[:].shape[1]) == (2, 4)
+        assert both.info.fields == len(both.backward) == fields
+        np.testing.assert_array_equal(both.codes[:][:, :2], one.codes[:])
+        np.testing.assert_array_equal(both.flow[:].data, one.flow[:].data)
+        np.testing.assert_array_equal(both.flow_means[:, :2], one.flow_means)
+        back = both.backward[:].data
+        np.testing.assert_allclose(both.flow_means[:, 2:], back.mean((2, 3)), atol=1e-5)
+        # What the video's frames give in the order of time reversed, decoded with nothing of ours.
+        gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in made.decode_plainly(video)]
+        pairs = [np.stack([gray[t + step], gray[t]]) for t in range(fields)]
+        expected = np.concatenate([recipe().create_algorithm()(pair).data for pair in pairs])
+        np.testing.assert_allclose(back, expected, atol=both.info.recipe.quantizer_step / 2 + 1e-4)
+        inside = np.s_[..., 12:-12, 12:-12]
+        np.testing.assert_allclose(
+            np.median(back[inside], (0, 2, 3)), [-1.3 * step, 0.7 * step], atol=0.15
+        )
+        assert both.verify() == both.info
+        with pytest.raises(NoBackwardFlowError, match=r"one\.h5 .*--backward"):
+            _ = one.backward
 
 
 def test_a_resized_entry_says_both_sizes_and_its_flow_is_in_stored_pixels(tmp_path, recipe):

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from flowcache.errors import UserError
 from twostream.data.index import read_index
 from twostream.data.streams import STREAMS
 
@@ -10,16 +11,21 @@ RGB, FLOW = STREAMS["spatial"], STREAMS["temporal"]
 
 
 @pytest.mark.parametrize("name", sorted(STREAMS))
-def test_a_stream_agrees_with_itself(name, toy):
-    stream = STREAMS[name]
-    item = read_index(toy).items[0]
-    clip = stream.read(toy.entry(item.id), [0, 2, 2, 1])
+def test_a_stream_agrees_with_itself(name, tmp_path, new_cache, add):
+    stream, cache = STREAMS[name], new_cache(tmp_path, backward=True)
+    add(cache, "c/a", count=5)
+    (item,) = read_index(cache).items
+    entry = cache.entry(item.id)
+    clip, means = (read(entry, [0, 2, 2, 1]) for read in (stream.read, stream.means))
     assert stream.name == name
-    assert clip.shape == (4, stream.channels, 20, 20)
+    assert clip.shape == (4, stream.channels, 24, 32)
     assert np.issubdtype(clip.dtype, np.integer)
-    for values in (stream.mirror, stream.scale(toy.recipe), stream.unit_scale):
+    assert means.shape == (4, stream.channels)
+    expected = stream.is_displacement * clip.mean((2, 3)) * cache.recipe.quantizer_step
+    np.testing.assert_allclose(means, expected, atol=1e-5)
+    for values in (stream.mirror, stream.scale(cache.recipe), stream.unit_scale):
         assert len(values) == stream.channels
-    assert stream.available(item) == {"spatial": 5, "temporal": 4, "difference": 4}[name]
+    assert stream.available(item) == (5 if name == "spatial" else 4)
 
 
 @pytest.mark.parametrize("name", sorted(STREAMS))
@@ -54,6 +60,24 @@ def test_flow_comes_as_signed_steps_that_scale_to_pixels(tmp_path, new_cache, ad
     assert clip.dtype == np.int8
     scale = np.array(FLOW.scale(cache.recipe))[:, None, None]
     np.testing.assert_array_equal(clip * scale, flow[[2, 0]])
+
+
+@pytest.mark.parametrize("length", [1, 4, 5])
+def test_from_the_middle_of_a_stack_flow_leads_back_and_forth(tmp_path, new_cache, add, length):
+    flow = np.random.default_rng(0).integers(-79, 80, (6, 4, 16, 16)) * 0.25
+    cache = new_cache(tmp_path, backward=True)
+    add(cache, "c/a", np.zeros((7, 16, 16, 3), np.uint8), flow)
+    clip = STREAMS["bidirectional"].read(cache.entry("c/a"), range(1, 1 + length))
+    middle = 1 + length // 2  # the frame from which all fields lead away, in steps of one frame
+    for place, field in enumerate(range(1, 1 + length)):
+        expected = flow[field, 2:] if field + 1 <= middle else flow[field, :2]
+        np.testing.assert_array_equal(clip[place] * 0.25, expected)
+
+
+def test_flow_backward_that_is_not_there_is_not_made_up(toy):
+    item = read_index(toy).items[0]
+    with pytest.raises(UserError, match="--backward"):
+        STREAMS["bidirectional"].read(toy.entry(item.id), [0, 1])
 
 
 def test_only_the_horizontal_displacement_changes_its_sign_in_a_mirror():

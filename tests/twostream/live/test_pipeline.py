@@ -64,7 +64,7 @@ def computed(monkeypatch):
             hook(next(count))
         return flow_at_step(*given)
 
-    monkeypatch.setattr("twostream.live.motion.flow_at_step", flow)
+    monkeypatch.setattr("flowcache.workers.device_client.flow_at_step", flow)
     return hooks.append
 
 
