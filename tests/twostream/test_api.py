@@ -79,7 +79,7 @@ def test_the_parts_are_those_of_a_training(toy, trained):
     ("changes", "words"),
     [
         ({"part": "tests"}, "choose from all, train, validation, test"),
-        ({"stream": "audio"}, "choose from spatial, temporal, difference"),
+        ({"stream": "audio"}, "choose from spatial, temporal, bidirectional, difference"),
         ({"lenght": 3}, "no option 'lenght'"),
         ({"crop": 0}, "at least 1"),
     ],
@@ -102,6 +102,8 @@ def test_a_network_of_ones_own_has_the_best_weights_and_must_be_passed_to_be_use
     with pytest.raises(ts.UserError, match=r"Mean of your own: pass it"):
         ts.load(run)
     assert ts.load(run, networks={"temporal": Mean()}).names == ["temporal"]
+    with pytest.raises(ts.UserError, match="name a run"):
+        ts.load()
 
 
 def test_a_model_of_ones_own_loop_scores_as_it_does_in_the_loop(toy, tmp_path):

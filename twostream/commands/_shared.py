@@ -1,7 +1,7 @@
 """What several commands share: options that are no part of a run, and where they print."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,17 @@ from typing import Any
 import click
 from rich.console import Console
 
+from flowcache.errors import UserError
 from twostream import fusion
-from twostream.commands._click_options import FOLDER, RUN, Decorator, Numbers, options_of, together
+from twostream.commands._click_options import (
+    FOLDER,
+    RUN,
+    Decorator,
+    Numbers,
+    given_by_user,
+    options_of,
+    together,
+)
 from twostream.runs.training_options import TrainOptions
 from twostream.scoring.protocols import PROTOCOLS
 
@@ -65,6 +74,13 @@ NETWORKS = click.option(
     help="A run, or a network that was exported from one, once for each; several are fused.",
 )
 """Whose networks see new videos."""
+
+
+def refuse_fusion_of_one(ctx: click.Context, runs: Sequence[Path]) -> None:
+    """UserError where the user says how to fuse, and there is one run alone."""
+    if len(runs) == 1:
+        for name in given_by_user(ctx, ("weights", "rule")):
+            raise UserError("one run is not fused: leave it out, or name another run", name)
 
 
 def _take_protocol(ctx: click.Context, _: click.Parameter, name: str | None) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from flowcache.errors import UserError
 from twostream.commands._cache_work import jobs_option, terminable
-from twostream.commands._click_options import FOLDER
+from twostream.commands._click_options import FOLDER, given_by_user
 from twostream.commands._shared import example, notes, results
 
 
@@ -44,16 +45,28 @@ from twostream.commands._shared import example, notes, results
     help="JPEG quality of pictures, 1 to 100.",
 )
 @jobs_option("Entries")
+@click.pass_context
 def export_flow(
-    cache: Path, output: Path, format_name: str, bound: float | None, jpeg_quality: int, jobs: int
+    ctx: click.Context,
+    /,
+    cache: Path,
+    output: Path,
+    format_name: str,
+    bound: float | None,
+    jpeg_quality: int,
+    jobs: int,
 ) -> None:
     """Write the flow of CACHE as files that other programs read.
 
     Each entry becomes a file, or a folder of files, whose path is its id.
     """
+    from flowcache.exchange.contract import format_named
     from flowcache.exchange.export import export_flow as export
     from twostream.commands._progress import Bar
 
+    if not format_named(format_name).NEEDS_BOUND:
+        for name in given_by_user(ctx, ("bound", "jpeg_quality")):
+            raise UserError("it is for pictures of 8 bits (jpeg, png): leave it out", name)
     with terminable(), Bar(notes, "export", "entries") as bar:
         fields = export(
             cache,

@@ -17,6 +17,7 @@ from twostream.commands._shared import (
     notes,
     plugin_option,
     print_lines,
+    refuse_fusion_of_one,
 )
 from twostream.runs.training_options import Average, TrainOptions
 
@@ -66,7 +67,10 @@ _SECONDS_BETWEEN_NOTES = 10.0
     show_default="until the source ends, or Ctrl-C",
     help="How long.",
 )
+@click.pass_context
 def live(
+    ctx: click.Context,
+    /,
     source: str,
     run: Sequence[Path],
     weights: "Weights",
@@ -98,6 +102,7 @@ def live(
     if options and algorithm is None:
         raise UserError("the options are of no algorithm: name one", "algorithm")
     given = plugins.parse_options(algorithms, algorithm, options) if algorithm else {}
+    refuse_fusion_of_one(ctx, run)
     predictor = Predictor(run)
     labeller, told = labeller_of(
         predictor,

@@ -1,7 +1,7 @@
 """`twostream predict`: what is done in new videos."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from twostream.commands._shared import (
     notes,
     print_json,
     print_lines,
+    refuse_fusion_of_one,
     results,
 )
 from twostream.explanation import methods
@@ -109,6 +110,7 @@ def predict(
 
     timeline |= overlay is not None
     _refuse_idle_options(ctx, timeline, explain)
+    refuse_fusion_of_one(ctx, run)
     if csv:
         if not csv.absolute().parent.is_dir():
             raise UserError(
@@ -140,10 +142,16 @@ def predict(
         one = partial(one, clips=clips, top=top, **how)
     if overlay:
         _require_one_video(overlay, found)
-    predictions = _each(one, found, failures, None if as_json else table)
-    if csv:
-        header = Timeline.HEADER if timeline else Prediction.HEADER
-        _write_csv(csv, header, predictions, failures)
+    predictions: list[Any] = []
+    try:
+        for prediction in _each(one, found, failures):
+            predictions.append(prediction)
+            if not as_json:
+                results.print(table(prediction))
+    finally:  # also of Ctrl-C: what is done is kept
+        if csv:
+            header = Timeline.HEADER if timeline else Prediction.HEADER
+            _write_csv(csv, header, predictions, failures)
     if as_json:
         lost = [{"video": printable(path), "error": why} for path, why in failures]
         print_json([*(each.to_plain() for each in predictions), *lost])
@@ -157,15 +165,11 @@ def predict(
 
 
 def _each(
-    one: Callable[..., Any],
-    videos: Sequence[Path],
-    failures: list["Failure"],
-    table: Callable[[Any], Any] | None,
-) -> list[Any]:
-    """What is predicted of each video, shown at once; what fails is added to the failures."""
+    one: Callable[..., Any], videos: Sequence[Path], failures: list["Failure"]
+) -> Iterator[Any]:
+    """What is predicted of each video; what fails is added to the failures."""
     from twostream.commands._progress import Bar
 
-    predictions = []
     with Bar(notes, "predict", "videos") as bar:
         for number, video in enumerate(videos):
             done = partial(bar.progressed, number, len(videos))
@@ -174,11 +178,8 @@ def _each(
             except UserError as error:
                 failures.append((video, str(error)))
             else:
-                predictions.append(prediction)
-                if table:
-                    results.print(table(prediction))
+                yield prediction
             bar.progressed(number + 1, len(videos))
-    return predictions
 
 
 def _write_csv(

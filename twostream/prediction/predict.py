@@ -75,6 +75,8 @@ class Predictor:
 
         Raises UserError for a folder without a network, and where not all know the same classes.
         """
+        if not folders:
+            raise UserError("there is nothing to predict with: name a run", "run")
         self.names = names_of(folders, "run")
         self._folders = folders
         self._rules: dict[tuple[str, Weights], Fusion] = {}

@@ -68,6 +68,13 @@ def test_what_lies_beyond_the_bound_is_told(copy):
         assert ("displacements beyond the bound, which were cut off there" in out) == is_told
 
 
+def test_what_is_for_pictures_alone_is_refused_for_other_files(work):
+    for option in ("--bound 20", "--jpeg-quality 90"):
+        said = sentence(f"export-flow cache -o out --format flo {option}")
+        assert "for pictures" in said
+        assert said.endswith(f"({option.split()[0]})")
+
+
 def test_an_export_that_is_stopped_leaves_nothing(copy, monkeypatch):
     before = sorted(copy.iterdir())
 

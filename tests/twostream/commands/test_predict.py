@@ -12,6 +12,7 @@ from called_commands import run, sentence, succeed
 from made_videos import MJPEG_AVI, moving_scene, write_video
 
 from flowcache.cache.store import FlowCache
+from twostream.prediction.predict import Predictor
 from twostream.runs.files import SCORES, of_views, other_views
 from twostream.scoring.scores import Scores
 
@@ -176,14 +177,29 @@ def test_a_timeline_of_a_broken_video_is_told_and_marked(long, tmp_path):
         (f"{VIDEO} --run videos", "train that stream first"),
         (f"{VIDEO} --rule nothing", "--rule"),
         (f"{VIDEO} --run runs/spatial --run runs/fused", "one of the runs is called fused"),
-        (f"{VIDEO} --run runs/temporal --rule log_linear --weights fit", ""),
+        (f"{VIDEO} --run runs/temporal --rule log_linear", "not fused: leave it out"),
+        (f"{VIDEO} --run runs/temporal --weights fit", "not fused: leave it out"),
     ],
 )
 def test_words_that_make_no_sense_are_refused_before_anything_is_computed(work, words, said):
-    if not said:
-        succeed(f"predict {words}")  # of a single run nothing is fused
-        return
     assert said in sentence(f"predict {words}")
+
+
+def test_what_was_predicted_before_an_interruption_is_in_the_table(work, tmp_path, monkeypatch):
+    whole = Predictor.__call__
+
+    def interrupted(self, video, **how):
+        if "moving" in str(video):
+            raise KeyboardInterrupt
+        return whole(self, video, **how)
+
+    monkeypatch.setattr(Predictor, "__call__", interrupted)
+    table = tmp_path / "t.csv"
+    result = run(["predict", VIDEO, "absent.mp4", MOVING, "--clips", "1", "--csv", str(table)])
+    assert result.exit_code == 1
+    found = {(row["video"], row["run"]) for row in rows_of(table)}
+    runs = {(VIDEO, name) for name in ("spatial", "temporal", "fused")}
+    assert found == runs | {("absent.mp4", "")}
 
 
 def test_runs_that_know_other_classes_or_hold_code_are_refused(copy, tmp_path):

@@ -33,7 +33,8 @@ def read_list(path: Path, text: str) -> list[Listed]:
     for number, entry in enumerate(_parsed(path, text), 1):
         where = f"entry {number}"
         values = entry if isinstance(entry, dict) else {}
-        identifier, template = str(values.get("id", "")), values.get("template", "")
+        named, template = values.get("id"), values.get("template", "")
+        identifier = "" if named is None else str(named)
         if not identifier or not isinstance(template, str):
             raise VideoIndexError(
                 f"{path}, {where}: expected an object with the texts `id` and `template`, not "

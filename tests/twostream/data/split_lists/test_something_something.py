@@ -70,8 +70,9 @@ def test_missing_videos_and_those_named_twice_are_refused(tmp_path, index):
         ('[{"id": "1"}, 7]', "entry 2: expected an object"),
         ('[{"template": "Holding"}]', "entry 1: expected an object"),
         ('[{"id": "1", "template": 7}]', "entry 1: expected an object"),
+        ('[{"id": null, "template": "Holding"}]', "entry 1: expected an object"),
     ],
-    ids=["cut", "brackets", "deep", "a number", "no id", "a template that is no text"],
+    ids=["cut", "brackets", "deep", "a number", "no id", "a template that is no text", "null"],
 )
 def test_what_is_no_such_list_is_refused_in_a_short_sentence(tmp_path, index, text, words):
     with pytest.raises(VideoIndexError, match=words) as caught:
