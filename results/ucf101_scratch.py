@@ -3,7 +3,7 @@
 from experiment import EVERY_RULE, OUT_OF_FOLD, Experiment, Part, groups_in_turn, main
 from ucf101 import TESTS
 
-_BOTH = {
+FROM_SCRATCH = {
     "init": "none",
     "model": "resnet",
     "crop": 64,
@@ -21,8 +21,8 @@ EXPERIMENT = Experiment(
     parts=[
         Part(
             runs={
-                "spatial": {**_BOTH, "colour": 0.3, "steps": 600},
-                "temporal": {**_BOTH, "steps": 1000},
+                "spatial": {**FROM_SCRATCH, "colour": 0.3, "steps": 600},
+                "temporal": {**FROM_SCRATCH, "steps": 1000},
             },
             ensembles=EVERY_RULE + OUT_OF_FOLD,
         )
