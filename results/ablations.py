@@ -23,7 +23,7 @@ def _flow_of(name: str, **extraction: Any) -> Part:
 EXPERIMENT = Experiment(
     name="ablations",
     heading="What matters to the temporal stream",
-    about="UCF101, five classes, test groups 8–14; TV-L1 `fast` of 128 lines, but where another algorithm "
+    about="UCF101, five classes, test groups 8–14; TV-L1 `fast` of 128 lines where no other algorithm "
     "is named; ResNet-18 from scratch at 64 pixels, 600 steps. Changed are the fields in a stack (their "
     "table 1b), the mean of each field and the directions (their section 3.1), and the algorithm.",
     parts=[
