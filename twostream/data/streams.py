@@ -47,14 +47,13 @@ class Stream:
     available: how many frames or fields a video has.
     read: frames or fields by number, integers (T, C, H, W).
     mirror: the factor of each channel when the picture is mirrored left to right: dx changes sign.
-    components: of fields as they are stored, or of their means, (T, 2 or 4, …) → those that are seen,
-        (T, C, …). None where no flow is read.
-    is_displacement: values are lengths in the picture, so (dx, dy) grow with it when it is resized.
     is_colour: values are red, green and blue between 0 and 1, which a network wants normalised by its own
         mean and deviation; see `twostream.nets.pretrained`.
     scale: value of one integer step of each channel, given the recipe.
     unit_scale: the same for what is in the units of `Clips`, gray levels or pixels.
     limits: the least and the greatest integer, given the recipe.
+    components: of fields as they are stored, or of their means, (T, 2 or 4, …) → those that are seen,
+        (T, C, …). None where no flow is read.
     """
 
     name: str
@@ -63,12 +62,16 @@ class Stream:
     available: Callable[[Item], int]
     read: Read
     mirror: tuple[int, ...]
-    is_displacement: bool
     is_colour: bool
     scale: Callable[[Recipe], tuple[float, ...]]
     unit_scale: tuple[float, ...]
     limits: Callable[[Recipe], tuple[int, int]]
     components: Components | None = None
+
+    @property
+    def is_displacement(self) -> bool:
+        """Whether values are lengths in the picture, so that (dx, dy) grow with it when it is resized."""
+        return self.components is not None
 
     def means(self, stored: Stored, indices: Sequence[int]) -> Float32:
         """What is subtracted of whole frames or fields where their mean is to go, (T, C), pixels."""
@@ -166,7 +169,6 @@ SPATIAL = Stream(
     available=_frames,
     read=_read_rgb,
     mirror=(1, 1, 1),
-    is_displacement=False,
     is_colour=True,
     scale=_rgb_scale,
     unit_scale=_RGB_SCALE,
@@ -180,7 +182,6 @@ TEMPORAL = Stream(
     available=_fields,
     read=_read_flow,
     mirror=(-1, 1),
-    is_displacement=True,
     is_colour=False,
     scale=_flow_scale,
     unit_scale=(1.0, 1.0),
@@ -203,7 +204,6 @@ DIFFERENCE = Stream(
     available=_pairs,
     read=_read_difference,
     mirror=(1, 1, 1),
-    is_displacement=False,
     is_colour=False,
     scale=_difference_scale,
     unit_scale=_DIFFERENCE_SCALE,
