@@ -3,11 +3,11 @@
 from array import array
 
 import numpy as np
-from scipy.special import softmax
 
 from flowcache.types import Float32, Float64
 from twostream.prediction.networks import Network
 from twostream.runs.training_options import Average
+from twostream.scoring.clip_average import ClipAverage
 from twostream.timeline.rolling import Rolling
 
 _SLACK = 1e-6
@@ -58,17 +58,13 @@ class Curve:
         Where there is none it is the nearest clip. average: as `scoring.clip_average` has it.
         """
         middles = np.array(self._middles)
-        values = np.array(self._logits, np.float64)
-        values = values.reshape(len(middles), self._crops, -1)
-        if average == "softmax":
-            values = softmax(values, axis=2)
-        values = values.mean(1)
-        means = np.stack(
-            [values[_within(middles, centre, window)].mean(0) for centre in centres.tolist()]
-        )
-        if average == "softmax":
-            means = np.log(np.maximum(means, np.finfo(np.float64).tiny))
-        return means.astype(np.float32)
+        logits = np.array(self._logits, np.float32).reshape(len(middles), self._crops, -1)
+        mean = ClipAverage(len(centres), average)
+        for number, centre in enumerate(centres.tolist()):
+            near = logits[_within(middles, centre, window)]
+            views = near.reshape(-1, near.shape[-1])
+            mean.add(views, np.full(len(views), number))
+        return mean.result()
 
 
 def _within(middles: Float64, centre: float, window: float) -> slice:
