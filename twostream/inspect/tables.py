@@ -81,6 +81,8 @@ def figures_table(entries: Sequence[Entry], given: Input) -> Table:
 
 def _streams(entry: Entry) -> str:
     missing = [name for name in STREAMS if name not in entry.streams]
+    if missing == [name for name, stream in STREAMS.items() if stream.is_displacement]:
+        return "no flow"
     if len(missing) == 1:
         return f"not {missing[0]}"  # shorter than the others
     return " ".join(entry.streams) if missing else "all"

@@ -80,7 +80,7 @@ def test_a_plain_row_has_these_fields():
         "macs": row["macs"],
         "field_of_unit": 11,
         "field_of_scores": 16,
-        "streams": ["spatial", "temporal", "difference"],
+        "streams": ["spatial", "temporal", "bidirectional", "difference"],
     }
 
 

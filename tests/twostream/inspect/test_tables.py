@@ -48,7 +48,7 @@ def entry(name, stream="spatial"):
         macs=451_520_000_000,
         field_of_unit=16,
         field_of_scores=64,
-        streams=("spatial", "temporal", "difference"),
+        streams=("spatial", "temporal", "bidirectional", "difference"),
     )
 
 
@@ -65,7 +65,7 @@ def test_a_row_has_the_published_size_and_cost(name, clip, parameters, gmac):
     assert found.parameters == parameters
     assert found.macs / 1e9 == pytest.approx(gmac, rel=0.01)
     assert cells(printed(figures_table([found], Input()), 200), name)[1] == clip
-    assert found.streams == ("spatial", "temporal", "difference")
+    assert found.streams == ("spatial", "temporal", "bidirectional", "difference")
 
 
 def test_the_table_has_a_row_for_each_name_and_nothing_else():
@@ -259,7 +259,7 @@ def test_a_model_for_frames_alone_is_shown_so():
         "307,600",
         "0.00",
         "4",
-        "not temporal",
+        "no flow",
     ]
     assert "Nothing [sic]" in succeed("colour")
     result = run("colour --stream temporal")
