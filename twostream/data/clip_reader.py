@@ -45,6 +45,19 @@ def cut(values: Integers, mean: Float32, views: Sequence[View], size: int, strea
     return Clip(np.stack(clips), np.stack([mean] * len(clips)), np.stack(gains))
 
 
+def read_whole(
+    stored: Stored, numbers: Sequence[int], stream: Stream, spec: ClipSpec
+) -> tuple[Integers, Float32]:
+    """The frames or fields of one clip, not cut, (T, C, H, W), and what is subtracted of each, (T, C).
+
+    One clip at a time: a stream may read a field by its place in the clip (`bidirectional`).
+    """
+    values = stream.read(stored, numbers)
+    if not spec.subtract_mean:
+        return values, np.zeros((len(numbers), stream.channels), np.float32)
+    return values, stream.means(stored, numbers)  # of whole fields, so it comes before any crop
+
+
 def read_clip(
     stored: Stored,
     numbers: Sequence[int],
@@ -57,10 +70,7 @@ def read_clip(
 
     change: of the values of the whole clip (T, C, H, W), before it is cut.
     """
-    values = stream.read(stored, numbers)
-    mean = np.zeros((len(numbers), stream.channels), np.float32)
-    if spec.subtract_mean:
-        mean = stream.means(stored, numbers)  # of whole fields, so it comes before any crop
+    values, mean = read_whole(stored, numbers, stream, spec)
     views = choose(*values.shape[2:])
     if change is not None:
         values = change(values)

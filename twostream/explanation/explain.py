@@ -11,12 +11,12 @@ from flowcache import plugins
 from flowcache.cache.entry import Entry
 from flowcache.errors import UserError
 from flowcache.types import Float32, Float64, UInt8
-from twostream.data.clip_reader import Clip, cut, numbers_of_clips, require_views
+from twostream.data.clip_reader import Clip, cut, numbers_of_clips, read_whole, require_views
 from twostream.data.crop_and_flip import View, fixed_views
 from twostream.explanation import methods
 from twostream.explanation.maps import normalise, on_picture
 from twostream.explanation.methods import AUTO
-from twostream.explanation.seen import pictures, read_seen, scale_of
+from twostream.explanation.seen import pictures, scale_of
 from twostream.prediction.networks import Network
 from twostream.runs.spec import Spec
 
@@ -92,8 +92,15 @@ def explain(
     indices = numbers_of_clips(entry, stream, spec.clip, clips)
     numbers, places = np.unique(indices, return_inverse=True)
     places = places.reshape(indices.shape)
-    values, means = read_seen(entry, spec, numbers.tolist())
-    several = [cut(values[each], means[each], [view], spec.clip.crop, stream) for each in places]
+    # What is shown of a frame or field is what the last clip saw that has it.
+    size = (stream.channels, info.height, info.width)
+    values = np.empty((len(numbers), *size), stream.integers(info.recipe))
+    means = np.empty((len(numbers), stream.channels), np.float32)
+    several = []
+    for clip_numbers, each in zip(indices.tolist(), places, strict=True):
+        whole = read_whole(entry, clip_numbers, stream, spec.clip)
+        values[each], means[each] = whole
+        several.append(cut(*whole, [view], spec.clip.crop, stream))
     number, probability = _answer(network, several, label)
     way, name = _method(network, method)
     total = np.zeros((len(numbers), spec.clip.crop, spec.clip.crop), np.float32)

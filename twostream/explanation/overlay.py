@@ -6,10 +6,11 @@ import numpy as np
 
 from flowcache.cache.entry import Entry
 from flowcache.types import Float32, UInt8
+from twostream.data.clip_reader import read_whole
 from twostream.explanation.canvas import Canvas, resized
 from twostream.explanation.explain import Explanation
 from twostream.explanation.heat import heat_over
-from twostream.explanation.seen import pictures, read_seen
+from twostream.explanation.seen import pictures
 
 _HEIGHT = 240  # of each picture, pixels
 _GAP = 8
@@ -36,7 +37,7 @@ def draw_overlay(
         canvas.put(resized(first.rgb[number], width, _HEIGHT), 0, 2 * size)
         for column, (entry, one) in enumerate(zip(entries, explanations, strict=True), 1):
             x = column * pitch
-            values, means = read_seen(entry, one.spec, [number])
+            values, means = read_whole(entry, [number], one.spec.values, one.spec.clip)
             (picture,) = pictures(values, means, one.spec, one.scale)
             mixed = heat_over(picture, _map_at(one, times[number]), one)
             label = f"{one.stream}: {one.label}, {100 * one.probability:.0f} %"

@@ -1,25 +1,13 @@
 """What a stream looks at, as pictures."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from flowcache.cache.entry import Entry
 from flowcache.show.colour import flow_to_color
 from flowcache.types import Float32, UInt8
 from twostream.data.streams import Integers
 from twostream.runs.spec import Spec
 
 _SMALLEST_SCALE = 0.5  # pixels; noise where nothing moves stays pale
-
-
-def read_seen(entry: Entry, spec: Spec, numbers: Sequence[int]) -> tuple[Integers, Float32]:
-    """Whole frames or fields, integers (T, C, H, W), and the mean that is subtracted of each, (T, C)."""
-    stream = spec.values
-    means = np.zeros((len(numbers), stream.channels), np.float32)
-    if spec.clip.subtract_mean:
-        means = stream.means(entry, list(numbers))
-    return stream.read(entry, numbers), means
 
 
 def scale_of(values: Integers | Float32, means: Float32, spec: Spec) -> float:
@@ -33,8 +21,8 @@ def scale_of(values: Integers | Float32, means: Float32, spec: Spec) -> float:
 def pictures(values: Integers | Float32, means: Float32, spec: Spec, scale: float) -> UInt8:
     """Frames or fields as RGB, uint8 (T, H, W, 3).
 
-    values, means: as of `read_seen`. Flow has its mean subtracted, as the network sees it; a vector of
-    `scale` pixels is fully saturated. Of differences of frames gray is none.
+    values, means: as of `data.clip_reader.read_whole`. Flow has its mean subtracted, as the network sees
+    it; a vector of `scale` pixels is fully saturated. Of differences of frames gray is none.
     """
     stream = spec.values
     if stream.is_displacement:

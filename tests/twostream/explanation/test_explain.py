@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from planted_evidence import Exported
 from scipy.special import softmax
+from stub_networks import stub_network
 
 import twostream
 from flowcache import plugins
@@ -14,6 +15,7 @@ from flowcache.show.colour import flow_to_color
 from twostream.data.clip_reader import ClipReader, cut
 from twostream.data.crop_and_flip import View
 from twostream.data.index import read_index
+from twostream.data.streams import STREAMS as STREAMS_OF_DATA
 from twostream.explanation import methods
 from twostream.explanation.explain import explain, explain_clip
 from twostream.explanation.maps import normalise, on_picture
@@ -56,6 +58,23 @@ def test_it_is_the_best_class_and_its_probability_as_they_are_predicted(
     asked = explain(network, entry, clips=clips, label=other)
     assert asked.label == other
     assert asked.probability == pytest.approx(1 - one.probability, abs=1e-6)
+
+
+@pytest.mark.parametrize("stream", list(STREAMS_OF_DATA))
+@pytest.mark.parametrize("clips", [1, 4])
+def test_the_clips_that_are_explained_are_those_that_are_predicted(
+    tmp_path, new_cache, add, stream, clips
+):
+    cache = new_cache(tmp_path, backward=True)
+    add(cache, "c/a", count=9)
+    network = stub_network(stream, cache.recipe, length=4)
+    with cache.entry("c/a") as opened:
+        explain(network, opened, clips=clips, method="rise")
+    reader = ClipReader(cache, network.spec.values, network.spec.clip)
+    (item,) = read_index(cache).items
+    for number, seen in enumerate(network.seen[:clips]):
+        for one, other in zip(seen, reader.even(item, number, clips, 1), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_it_shows_what_the_stream_looked_at(network, entry):
