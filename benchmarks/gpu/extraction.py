@@ -57,12 +57,17 @@ def free_flow() -> Callable[..., Iterator[tuple[Codes, int]]]:
     first: dict[tuple[int, ...], Codes] = {}
 
     def flow(
-        windows: Iterable[UInt8], algorithm: FlowAlgorithm, step: int, quantizer: Quantizer
+        windows: Iterable[UInt8],
+        algorithm: FlowAlgorithm,
+        step: int,
+        quantizer: Quantizer,
+        backward: bool,
     ) -> Iterator[tuple[Codes, int]]:
         for gray in windows:
             size = gray.shape[1:]
             if size not in first:
-                ((first[size], _),) = flow_here([gray[: step + 1]], algorithm, step, quantizer)
+                few = [gray[: step + 1]]
+                ((first[size], _),) = flow_here(few, algorithm, step, quantizer, backward)
             yield np.repeat(first[size], len(gray) - step, 0), 0
 
     return flow

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +16,6 @@ from flowcache.errors import UserError
 from flowcache.types import FlowAlgorithm, Frames, UInt8
 from flowcache.video.decode import BrokenVideoError, Video
 from flowcache.workers.device_client import flow_here, flow_on_device
-from flowcache.workers.directions import in_directions
 from flowcache.workers.isolation import Report, run_for_file
 from flowcache.workers.protocol import Address
 
@@ -69,13 +67,14 @@ def extract_video(
 
     Raises BrokenVideoError (unless `keep_partial`) and TooShortError; then there is no entry.
     """
-    step, quantizer = recipe.frame_step, recipe.quantizer
+    step = recipe.frame_step
+    how = step, recipe.quantizer, recipe.backward
     source = Source.of(job.video, job.name)
-    broken = ""
+    partial = ""
 
     def decoded() -> Iterator[Frames]:
         """All frames; they are compressed while a device computes on them."""
-        nonlocal broken
+        nonlocal partial
         try:
             for frames in video.frames(recipe.resize):
                 yield frames
@@ -83,7 +82,7 @@ def extract_video(
         except BrokenVideoError as error:
             if not keep_partial:
                 raise
-            broken = str(error)
+            partial = str(error)
 
     with (
         one_opencv_thread(),
@@ -92,16 +91,15 @@ def extract_video(
     ):
         windows = gray_windows(decoded(), step)
         if address:
-            compute = partial(flow_on_device, address=address, step=step, quantizer=quantizer)
+            flow = flow_on_device(windows, address, *how)
         else:
-            made = algorithm or recipe.create_algorithm()
-            compute = partial(flow_here, algorithm=made, step=step, quantizer=quantizer)
-        for codes, saturated in in_directions(windows, compute, recipe.backward):
+            flow = flow_here(windows, algorithm or recipe.create_algorithm(), *how)
+        for codes, saturated in flow:
             writer.add_codes(codes, saturated)
             report((writer.fields, max(writer.fields, video.expected_frames - step)))
         if writer.fields == 0 or video.size is None:
-            raise TooShortError.of(writer.frames, step, broken)
-        return writer.finish(source, video.size, video.rate, broken, video.complete)
+            raise TooShortError.of(writer.frames, step, partial)
+        return writer.finish(source, video.size, video.rate, partial, video.complete)
 
 
 def gray_windows(batches: Iterable[Frames], step: int) -> Iterator[UInt8]:

@@ -7,6 +7,7 @@ the next window is decoded, and the last fields are compressed, while it compute
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import cycle
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
@@ -17,6 +18,7 @@ from flowcache.errors import UserError
 from flowcache.quantize import Quantizer
 from flowcache.types import Codes, FlowAlgorithm, FlowStack, UInt8
 from flowcache.workers import protocol
+from flowcache.workers.directions import Fields, in_directions
 from flowcache.workers.isolation import CrashedError
 
 _BUFFERS = 2
@@ -27,20 +29,42 @@ class DeviceLostError(CrashedError):
 
 
 def flow_here(
-    windows: Iterable[UInt8], algorithm: FlowAlgorithm, step: int, quantizer: Quantizer
-) -> Iterator[tuple[Codes, int]]:
-    """For each window (T, H, W) its fields (T − step, 2, H, W) and how many numbers saturated."""
-    for gray in windows:
-        yield quantizer.encode(flow_at_step(algorithm, gray, step))
+    windows: Iterable[UInt8],
+    algorithm: FlowAlgorithm,
+    step: int,
+    quantizer: Quantizer,
+    backward: bool = False,
+) -> Fields:
+    """For each window (T, H, W) its fields (T − step, 2, H, W) and how many numbers saturated.
+
+    backward: (T − step, 4, H, W), with the fields that lead back; see `directions.in_directions`.
+    """
+
+    def forward(windows: Iterable[UInt8]) -> Fields:
+        for gray in windows:
+            yield quantizer.encode(flow_at_step(algorithm, gray, step))
+
+    return in_directions(windows, forward, backward)
 
 
 def flow_on_device(
-    windows: Iterable[UInt8], address: protocol.Address, step: int, quantizer: Quantizer
-) -> Iterator[tuple[Codes, int]]:
+    windows: Iterable[UInt8],
+    address: protocol.Address,
+    step: int,
+    quantizer: Quantizer,
+    backward: bool = False,
+) -> Fields:
     """The same from the process that listens at an address.
 
     Raises UserError where the flow cannot be computed, DeviceLostError where the process is gone.
     """
+    forward = partial(_forward_on_device, address=address, step=step, quantizer=quantizer)
+    return in_directions(windows, forward, backward)
+
+
+def _forward_on_device(
+    windows: Iterable[UInt8], address: protocol.Address, step: int, quantizer: Quantizer
+) -> Fields:
     with ExitStack() as stack:
         with _lost():
             # One connection for each window that is under way: on each, an answer follows a request.

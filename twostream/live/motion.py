@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from flowcache.cache.recipe import Recipe
 from flowcache.types import Codes, UInt8
 from flowcache.workers.device_client import flow_here
-from flowcache.workers.directions import in_directions
 from twostream.live.capture import Captured
 
 
@@ -53,8 +51,7 @@ class Motion:
                 continue
             # The frame before is as far away as the recipe says, so here it is one step.
             pair = np.stack([_gray(before), _gray(rgb)])
-            compute = partial(flow_here, algorithm=algorithm, step=1, quantizer=recipe.quantizer)
-            (fields, _), *_ = in_directions([pair], compute, recipe.backward)
+            ((fields, _),) = flow_here([pair], algorithm, 1, recipe.quantizer, recipe.backward)
             codes.append(fields[0])
         return Moved(frame, codes)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from flowcache.extraction.one import gray_windows, one_opencv_thread
 from flowcache.types import Codes, Frames, UInt8
 from flowcache.video.decode import Video
 from flowcache.workers.device_client import flow_here
-from flowcache.workers.directions import in_directions
 from flowcache.workers.isolation import Report, run_for_file
 
 DEFAULT_RATE = 25.0
@@ -97,9 +95,8 @@ def _with_flow(batches: Iterable[Frames], recipe: Recipe) -> Iterator[Part]:
             yield frames
 
     windows = gray_windows(passing(), step)
-    algorithm = recipe.create_algorithm()
-    compute = partial(flow_here, algorithm=algorithm, step=step, quantizer=recipe.quantizer)
-    for codes, _ in in_directions(windows, compute, recipe.backward):
+    how = recipe.create_algorithm(), step, recipe.quantizer, recipe.backward
+    for codes, _ in flow_here(windows, *how):
         yield Part(_joined(waiting), codes)
         waiting.clear()
     if waiting:  # too few for a field
