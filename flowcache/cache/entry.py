@@ -38,26 +38,24 @@ Item = TypeVar("Item")
 Stack = TypeVar("Stack")
 
 
-class DamagedEntryError(UserError):
-    """A cache entry that is not what its writer wrote."""
+class EntryError(UserError):
+    """An entry that cannot give what it is asked for."""
 
     def __init__(self, message: str) -> None:
         # From a loading process, torch raises this again with a traceback that ends in the message.
         super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])
 
 
-class NoFramesError(UserError):
+class DamagedEntryError(EntryError):
+    """A cache entry that is not what its writer wrote."""
+
+
+class NoFramesError(EntryError):
     """Frames are asked for, of an entry whose flow was imported without them."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])  # as above
 
-
-class NoBackwardFlowError(UserError):
+class NoBackwardFlowError(EntryError):
     """Flow backward in time is asked for, of an entry that has it forward alone."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.strip().rpartition(f"{type(self).__name__}: ")[2])  # as above
 
 
 class Items(Generic[Item, Stack]):
