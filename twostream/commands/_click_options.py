@@ -8,6 +8,7 @@ from typing import Any, get_origin
 
 import click
 
+from flowcache.errors import UserError
 from twostream.option_fields import choices, declared, value_type
 
 Decorator = Callable[[Any], Any]
@@ -52,6 +53,12 @@ def given_by_user(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """Which of these options the user gave, on the command line or in a file."""
     sources = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     return [name for name in names if ctx.get_parameter_source(name) in sources]
+
+
+def refuse_given(ctx: click.Context, names: Sequence[str], why: str) -> None:
+    """UserError for the first of these options that the user gave."""
+    for name in given_by_user(ctx, names):
+        raise UserError(why, name)
 
 
 def options_of(kind: Any, *names: str) -> Decorator:

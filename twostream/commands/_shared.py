@@ -9,15 +9,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from flowcache.errors import UserError
 from twostream import fusion
 from twostream.commands._click_options import (
     FOLDER,
     RUN,
     Decorator,
     Numbers,
-    given_by_user,
     options_of,
+    refuse_given,
     together,
 )
 from twostream.runs.training_options import TrainOptions
@@ -79,8 +78,9 @@ NETWORKS = click.option(
 def refuse_fusion_of_one(ctx: click.Context, runs: Sequence[Path]) -> None:
     """UserError where the user says how to fuse, and there is one run alone."""
     if len(runs) == 1:
-        for name in given_by_user(ctx, ("weights", "rule")):
-            raise UserError("one run is not fused: leave it out, or name another run", name)
+        refuse_given(
+            ctx, ("weights", "rule"), "one run is not fused: leave it out, or name another run"
+        )
 
 
 def _take_protocol(ctx: click.Context, _: click.Parameter, name: str | None) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from flowcache.errors import UserError
 from twostream.commands._cache_work import jobs_option, terminable
-from twostream.commands._click_options import FOLDER, given_by_user
+from twostream.commands._click_options import FOLDER, refuse_given
 from twostream.commands._shared import example, notes, results
 
 
@@ -65,8 +64,9 @@ def export_flow(
     from twostream.commands._progress import Bar
 
     if not format_named(format_name).NEEDS_BOUND:
-        for name in given_by_user(ctx, ("bound", "jpeg_quality")):
-            raise UserError("it is for pictures of 8 bits (jpeg, png): leave it out", name)
+        refuse_given(
+            ctx, ("bound", "jpeg_quality"), "it is for pictures of 8 bits (jpeg, png): leave it out"
+        )
     with terminable(), Bar(notes, "export", "entries") as bar:
         fields = export(
             cache,

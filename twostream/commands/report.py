@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowcache.errors import UserError
-from twostream.commands._click_options import FOLDER, given_by_user
+from twostream.commands._click_options import FOLDER, refuse_given
 from twostream.commands._shared import (
     CACHE,
     RULE,
@@ -93,8 +92,7 @@ def report(
     from twostream.commands._progress import Bar
     from twostream.html_report.write import write_report
 
-    if idle := given_by_user(ctx, _IDLE[to]):
-        raise UserError(f"the form {to} has no use for it: leave it out", idle[0])
+    refuse_given(ctx, _IDLE[to], f"the form {to} has no use for it: leave it out")
     with Bar(notes, "pictures", "videos") as bar:
         told = write_report(
             runs or RUNS,
