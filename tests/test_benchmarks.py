@@ -1,5 +1,6 @@
 """Benchmarks are run by hand; here they run in small, so that they work when they are needed."""
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -9,15 +10,6 @@ from pathlib import Path
 import pytest
 
 BESIDE = Path(sys.prefix) / "beside"  # where `make` puts what only tests need
-IMPORT_ALL = """
-import importlib, pathlib, sys
-folder = pathlib.Path("benchmarks")
-sys.path.insert(0, str(folder))
-for path in sorted([*folder.glob("*.py"), *folder.glob("gpu/*.py")]):
-    if path.name != "kernels.py":  # which needs Triton
-        importlib.import_module(".".join(path.relative_to(folder).with_suffix("").parts))
-        print(path)
-"""
 
 
 def run(root, *words, beside=False):
@@ -35,9 +27,23 @@ def run(root, *words, beside=False):
     return done.stdout
 
 
-def test_every_benchmark_finds_what_it_imports(root):
-    imported = run(root, "-c", IMPORT_ALL).splitlines()
-    assert {"benchmarks/extract.py", "benchmarks/gpu/extraction.py"} <= {*imported}
+def test_every_benchmark_finds_what_it_imports(root, monkeypatch):
+    folder = root / "benchmarks"
+    monkeypatch.syspath_prepend(folder)
+    paths = [
+        path
+        for path in (*folder.glob("*.py"), *folder.glob("gpu/*.py"))
+        if path.name != "kernels.py"  # which needs Triton
+    ]
+    assert {folder / "extract.py", folder / "gpu" / "extraction.py"} <= {*paths}
+    names = [".".join(path.relative_to(folder).with_suffix("").parts) for path in paths]
+    assert not {"gpu", *names} & {*sys.modules}
+    try:
+        for name in names:
+            importlib.import_module(name)
+    finally:
+        for name in ("gpu", *names):
+            sys.modules.pop(name, None)
 
 
 @pytest.mark.slow

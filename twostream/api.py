@@ -160,7 +160,7 @@ class Run:
 
     @property
     def validation_scores(self) -> Scores:
-        """Of the videos that chose the best epoch."""
+        """Of the videos that validated."""
         return Scores.load(self.folder / files.VALIDATION_SCORES)
 
 

@@ -92,7 +92,11 @@ KINDS = [
 
 
 @pytest.mark.parametrize(
-    "kills", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.faults])]
+    "kills",
+    [
+        pytest.param(3, marks=pytest.mark.slow),
+        pytest.param(100, marks=[pytest.mark.slow, pytest.mark.faults]),
+    ],
 )
 def test_signals_at_random_moments_leave_the_cache_of_an_undisturbed_run(begin, tmp_path, kills):
     run = begin(tmp_path / "undisturbed")

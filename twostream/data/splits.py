@@ -1,4 +1,4 @@
-"""Which videos train, which choose the best epoch, and which test; groups stay together."""
+"""Which videos train, which validate, and which test; groups stay together."""
 
 import csv
 import hashlib

@@ -7,7 +7,7 @@ RECORD = "run.json"
 """What the run was told, and the versions of what computed it."""
 
 SPLIT = "split.csv"
-"""Which videos train, choose the best epoch, and test."""
+"""Which videos train, validate, and test."""
 
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 """The weights of the best epoch, the checkpoint from which a run is resumed, and the one before it."""
@@ -16,7 +16,7 @@ EPOCHS = "metrics.csv"
 """A row for each epoch."""
 
 SCORES, VALIDATION_SCORES = "scores.npz", "validation_scores.npz"
-"""The logits of the test videos, and of those that chose the best epoch."""
+"""The logits of the test videos, and of those that validated."""
 
 METRICS = "metrics.json"
 """Accuracies, and how they were computed."""

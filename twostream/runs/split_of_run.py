@@ -54,7 +54,7 @@ def split_cache(
     if all(item.group == item.id for item in index.items):
         say("no groups: each video counts as one (related videos can be named by groups)")
     say(
-        f"{len(split.train)} videos train, {len(split.validation)} choose the best epoch, "
+        f"{len(split.train)} videos train, {len(split.validation)} validate, "
         f"{len(split.test)} are kept for the test; {len(index.classes)} classes"
     )
     return index, split

@@ -182,7 +182,7 @@ class IndexOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions(IndexOptions):
-    """Which videos train, choose the best epoch, and test; see `data.splits.make_split`."""
+    """Which videos train, validate, and test; see `data.splits.make_split`."""
 
     train_list: str | None = option(
         None,
@@ -202,7 +202,8 @@ class SplitOptions(IndexOptions):
     )
     validation_share: float = option(
         0.2,
-        help="The share of the training videos that choose the best epoch.",
+        help="The share of the training videos that validate: they choose the epoch (--keep), and fit a "
+        "fusion.",
         at_least=0,
         below=1,
     )

@@ -22,7 +22,7 @@ def scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
 
 
 def held_out_scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
-    """The same of the videos that chose the best epochs; UserError where a run has none."""
+    """The same of the videos that validated; UserError where a run has none."""
     name = files.of_views(files.VALIDATION_SCORES, views)
     for folder in folders:
         if not files.of_run(folder, name).exists():

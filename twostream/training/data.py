@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
-from typing import Any
 
 import lightning
 import numpy as np
@@ -90,8 +89,6 @@ class ClipData(lightning.LightningDataModule):
         )
         return make_loader(self._train, self._batch_size, self._workers, sampler)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Evenly spaced clips, centre crop; nothing where there is no validation part."""
-        if len(self._validation) == 0:
-            return []
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Evenly spaced clips, centre crop."""
         return make_loader(self._validation, self._batch_size, self._workers)

@@ -107,6 +107,7 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,  # the sampler knows its rank
             num_sanity_val_steps=0,
+            limit_val_batches=None if validated else 0,
             deterministic="warn",
             **_machines(options),
             precision=options.precision,

@@ -75,10 +75,3 @@ def test_nothing_is_dropped_from_the_last_batch(batch_size, toy, items):
     assert Counter(labels) == Counter(item.label for item in everything[:14])
     videos = torch.cat([b.video for b in data.val_dataloader()]).tolist()
     assert videos == [v for v in range(6) for _ in range(3)]
-
-
-def test_without_a_validation_part_there_is_no_validation_loader(toy, items):
-    data = ClipData(
-        toy, items(toy), (), FLOW, ClipSpec(length=2, crop=8), seed=0, batch_size=4, workers=0
-    )
-    assert list(data.val_dataloader()) == []

@@ -216,9 +216,12 @@ def test_other_precisions_train_and_can_be_evaluated(precision, toy, tmp_path, o
     assert len(scores) == len(set(scores.ids)) > 0
 
 
-def test_without_a_validation_part_the_last_epoch_counts_as_the_best(toy, tmp_path, options):
+def test_without_a_validation_part_the_last_epoch_counts_as_the_best(
+    toy, tmp_path, options, recwarn
+):
     plan = options(split=SplitOptions(validation_share=0), schedule={"epochs": 2})
     stages.train(toy, tmp_path, plan)
+    assert not [w.message for w in recwarn if issubclass(w.category, UserWarning)]
     assert checkpoint(tmp_path / BEST)["epoch"] == 1
     assert same(weights(tmp_path / BEST), weights(tmp_path / LAST))
     assert load_checkpoint(tmp_path / BEST)[1].split.validation == ()

@@ -20,14 +20,20 @@ from twostream.runs.files import BEST, LAST, PREVIOUS, RECORD
 from twostream.runs.training_options import SplitOptions
 
 
-@pytest.fixture
-def killed(toy, tmp_path, options):
-    """A cache of its own, and a run on it that was killed in its third epoch of three."""
-    cache = FlowCache.open(shutil.copytree(toy.root, tmp_path / "cache"))
-    plan, folder = options(), tmp_path / "run"
+@pytest.fixture(scope="module")
+def killed_once(toy, tmp_path_factory, options):
+    """The folder of a run that was killed in its third epoch of three."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
     with pytest.raises(KilledError):
-        stages.train(cache, folder, plan, listener=killed_after(3))
-    return cache, plan, folder
+        stages.train(toy, folder, options(), listener=killed_after(3))
+    return folder
+
+
+@pytest.fixture
+def killed(killed_once, toy, tmp_path, options):
+    """Copies of a cache and of a run that was killed on it: the cache, its plan and its folder."""
+    cache = FlowCache.open(shutil.copytree(toy.root, tmp_path / "cache"))
+    return cache, options(), shutil.copytree(killed_once, tmp_path / "run")
 
 
 # Resumption with other data
@@ -212,6 +218,7 @@ for variable in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_one_process_of_a_distributed_run_is_the_first():
     variables = ["RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"]
     plain = {k: v for k, v in os.environ.items() if not k.endswith(("RANK", "PROCID"))}

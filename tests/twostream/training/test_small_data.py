@@ -81,16 +81,12 @@ def test_the_logits_of_segments_are_averaged_before_the_loss():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"segments": 2},
-        {"mixup": 0.4, "cutmix": 1.0},
-        {"erase": 0.5},
-        {"ema": 0.5},
-        {"decay": "late"},
-        {"repeats": 2},
+        {"segments": 2, "mixup": 0.4, "ema": 0.5},
+        {"repeats": 2, "cutmix": 1.0, "erase": 0.5, "decay": "late"},
     ],
     ids=str,
 )
-def test_each_learns_and_a_killed_run_goes_on_to_the_same_result(changes, toy, tmp_path, options):
+def test_all_learn_and_a_killed_run_goes_on_to_the_same_result(changes, toy, tmp_path, options):
     plan = options(schedule={"epochs": 3, **changes})
     whole = stages.train(toy, tmp_path / "whole", plan)
 
