@@ -103,10 +103,10 @@ def predict(
 
     Each run says its best classes, and so does the fusion of several.
     """
-    from twostream.explanation.of_videos import outputs_for, predict_and_explain
-    from twostream.prediction.predict import Prediction, Predictor
+    from twostream.commands._answers import best_classes, explained, timelines
+    from twostream.explanation.of_videos import outputs_for
+    from twostream.prediction.predict import Predictor
     from twostream.prediction.videos import videos_at
-    from twostream.timeline.predict import Timeline, predict_timeline
 
     timeline |= overlay is not None
     _refuse_idle_options(ctx, timeline, explain)
@@ -128,30 +128,25 @@ def predict(
         "crops": crops,
         "average": average,
     }
-    one: Callable[..., Any]
-    table: Callable[[Any], Any]
-    if timeline:
-        options = TimelineOptions(**of_timeline)
-        one, table = partial(predict_timeline, predictor, options=options, **how), _segments
-    else:
-        one, table = partial(predictor, clips=clips, top=top, **how), _best
     found, failures = videos_at(videos)
-    if explain:
+    if timeline:
+        answers = timelines(predictor, TimelineOptions(**of_timeline), **how)
+    elif explain:
         outputs = outputs_for(found, explain)
-        one = partial(predict_and_explain, predictor, outputs=outputs, method=method)
-        one = partial(one, clips=clips, top=top, **how)
+        answers = explained(predictor, outputs, method, clips=clips, top=top, **how)
+    else:
+        answers = best_classes(predictor, clips=clips, top=top, **how)
     if overlay:
         _require_one_video(overlay, found)
     predictions: list[Any] = []
     try:
-        for prediction in _each(one, found, failures):
+        for prediction in _each(answers.of_video, found, failures):
             predictions.append(prediction)
             if not as_json:
-                results.print(table(prediction))
+                results.print(answers.table(prediction))
     finally:  # also of Ctrl-C: what is done is kept
         if csv:
-            header = Timeline.HEADER if timeline else Prediction.HEADER
-            _write_csv(csv, header, predictions, failures)
+            _write_csv(csv, answers.header, predictions, failures)
     if as_json:
         lost = [{"video": printable(path), "error": why} for path, why in failures]
         print_json([*(each.to_plain() for each in predictions), *lost])
@@ -165,16 +160,16 @@ def predict(
 
 
 def _each(
-    one: Callable[..., Any], videos: Sequence[Path], failures: list["Failure"]
+    of_video: Callable[..., Any], videos: Sequence[Path], failures: list["Failure"]
 ) -> Iterator[Any]:
-    """What is predicted of each video; what fails is added to the failures."""
+    """The answer for each video; what fails is added to the failures."""
     from twostream.commands._progress import Bar
 
     with Bar(notes, "predict", "videos") as bar:
         for number, video in enumerate(videos):
             done = partial(bar.progressed, number, len(videos))
             try:
-                prediction = one(video=video, on_share=done)
+                prediction = of_video(video=video, on_share=done)
             except UserError as error:
                 failures.append((video, str(error)))
             else:
@@ -228,30 +223,3 @@ def _refuse_idle_options(ctx: click.Context, timeline: bool, explain: Path | Non
         idle, advice = given_by_user(ctx, ("method",)), "it is for explanations: add --explain FILE"
     if idle:
         raise UserError(advice, idle[0])
-
-
-def _best(prediction: Any) -> Any:
-    """A column for each run and for the fusion, the best class first."""
-    from rich.table import Table
-
-    table = Table(title=printable(prediction.video), title_justify="left")
-    for name in prediction.best:
-        table.add_column(name)
-    columns = ([f"{100 * p:5.1f} %  {c}" for c, p in best] for best in prediction.best.values())
-    for row in zip(*columns, strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _segments(timeline: Any) -> Any:
-    """The segments of the fusion, or of the only run."""
-    from rich.table import Table
-
-    *_, (name, segments) = timeline.segments.items()
-    table = Table(title=f"{printable(timeline.video)}, {name}", title_justify="left")
-    for column in ("start", "end", "class", "confidence"):
-        table.add_column(column, justify="left" if column == "class" else "right")
-    for each in segments:
-        times = (f"{seconds:.2f} s" for seconds in (each.start, each.end))
-        table.add_row(*times, each.label, f"{100 * each.confidence:.1f} %")
-    return table
