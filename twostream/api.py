@@ -29,10 +29,11 @@ from twostream.protocol.options import ProtocolOptions
 from twostream.protocol.plan import begin, train_options
 from twostream.protocol.results import Ensemble, refuse_unfit
 from twostream.protocol.summary import figures
-from twostream.protocol.work import work
+from twostream.protocol.work import score_views, work
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.checkpoint_file import write_checkpoint
+from twostream.runs.files import read_views
 from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
@@ -221,6 +222,7 @@ def run_protocol(
     runs: Mapping[str, Mapping[str, Any]],
     folder: str | Path = "runs/protocol",
     ensembles: Sequence[Ensemble] | None = None,
+    views: str = "",
     listener: stages.Listener = stages.SILENT,
     **options: Any,
 ) -> dict[str, Any]:
@@ -234,6 +236,8 @@ def run_protocol(
             {"spatial": {}, "temporal": {"steps": 400}}.
         folder: of the protocol.
         ensembles: what is fused, and how; by default all runs, whose probabilities are averaged.
+        views: clips, crops and average with which all runs are scored, as "25x10-softmax"; by default
+            those of their trainings.
         listener: is told how it goes.
         options: of `twostream protocol --help`: scheme, folds, groups, seeds, …
 
@@ -241,6 +245,8 @@ def run_protocol(
     Raises UserError for an option that there is not, a folder with another protocol, and videos that
     cannot be divided so; RuntimeError where another process is still at work on a part.
     """
+    if views:
+        read_views(views)  # told before anything is trained
     opened = FlowCache.open(cache)
     planned = {name: train_options(name, given) for name, given in runs.items()}
     protocol = begin(
@@ -251,7 +257,9 @@ def run_protocol(
     refuse_unfit(protocol, ensembles)
     if left := work(protocol, opened, listener=listener):
         raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")
-    return figures(protocol, opened, ensembles)
+    if views:
+        score_views(protocol, opened, views, listener=listener)
+    return figures(protocol, opened, ensembles, views)
 
 
 def save(model: Normalized, path: str | Path, *, like: Run | str | Path) -> None:

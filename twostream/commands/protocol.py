@@ -66,6 +66,13 @@ if TYPE_CHECKING:
     help="On which videos a rule or shares are fitted: those that validated in the fold, or those that "
     "tested in all others.",
 )
+@click.option(
+    "--views",
+    default="",
+    metavar="CLIPSxCROPS[-softmax]",
+    help="Score all runs with other clips and crops, as 25x10, or with another average.",
+    show_default="the runs' own",
+)
 @JSON
 @config_option()
 @click.pass_context
@@ -79,6 +86,7 @@ def protocol(
     rule: str,
     weights: Sequence[float],
     fit_on: "FitOn",
+    views: str,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -92,10 +100,13 @@ def protocol(
     from twostream.protocol import plan
     from twostream.protocol.results import Ensemble, refuse_unfit
     from twostream.protocol.summary import figures, gain_sentences, results_table
-    from twostream.protocol.work import work
+    from twostream.protocol.work import score_views, work
+    from twostream.runs.files import of_views, read_views
     from twostream.runs.run_json import write_json
     from twostream.stages import Listener
 
+    if views:
+        read_views(views)  # told before anything is trained
     opened = FlowCache.open(cache)
     said = Listener(say=lambda text: notes.print(text, soft_wrap=True))
     if (run / plan.RECORD).exists() and not given_by_user(ctx, [*given, "trainings"]):
@@ -126,8 +137,11 @@ def protocol(
                 progress_bar=notes.is_terminal and not notes.quiet,
             )
             left = work(planned, opened, only=only, listener=listener, on_training=on_training)
+            if views and not left:
+                score_views(planned, opened, views, listener=listener)
     except KeyboardInterrupt:
         again = f"twostream protocol --cache {cache} --run {run}"
+        again += f" --views {views}" if views else ""
         errors.print(f"stopped: `{again}` goes on from there", soft_wrap=True)
         ctx.exit(130)
     if left:
@@ -139,14 +153,15 @@ def protocol(
             soft_wrap=True,
         )
         return
-    summary = figures(planned, opened, ensembles)
-    write_json(run / "results.json", summary)
+    summary = figures(planned, opened, ensembles, views)
+    path = run / of_views("results.json", views)
+    write_json(path, summary)
     if as_json:
         print_json(summary)
         return
     results.print(results_table(summary))
     print_lines(gain_sentences(summary), results)
-    notes.print(f"all figures are in {run / 'results.json'}", soft_wrap=True)
+    notes.print(f"all figures are in {path}", soft_wrap=True)
 
 
 def _training(text: str) -> "tuple[str, TrainOptions]":

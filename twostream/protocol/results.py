@@ -96,11 +96,11 @@ def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
             )
 
 
-def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]:
+def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble], views: str = "") -> list[Outcome]:
     """Each run of a protocol, and each ensemble of them.
 
     A rule that is fitted is fitted in each fold and for each seed anew, and never on a test video of
-    that fold.
+    that fold. views: of whose scores, see `work.score_views`; by default the runs' own.
 
     UserError where a run is not done, where runs of a fold do not belong together, and where a rule
     has nothing to be fitted on.
@@ -114,7 +114,7 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble]) -> list[Outcome]
     @functools.cache
     def read(fold: str, seed: int, names: tuple[str, ...], held_out: bool) -> list[Scores]:
         folders = [protocol.training(fold, seed, name).folder for name in names]
-        return held_out_scores_of(folders) if held_out else scores_of(folders)
+        return held_out_scores_of(folders, views) if held_out else scores_of(folders, views)
 
     def run(name: str) -> Outcome:
         return Outcome(name, each_fold(lambda fold, seed: read(fold, seed, (name,), False)[0]))

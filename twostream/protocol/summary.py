@@ -26,12 +26,14 @@ from twostream.scoring.metrics import (
 from twostream.scoring.scores import Scores
 
 
-def figures(protocol: Protocol, cache: FlowCache, ensembles: Sequence[Ensemble]) -> dict[str, Any]:
+def figures(
+    protocol: Protocol, cache: FlowCache, ensembles: Sequence[Ensemble], views: str = ""
+) -> dict[str, Any]:
     """What `results.json` holds: `summarise` of no picture, all runs and all ensembles.
 
-    Raises as `protocol.results.outcomes` and `no_picture`.
+    views: see `protocol.results.outcomes`. Raises as `protocol.results.outcomes` and `no_picture`.
     """
-    return summarise(protocol, [no_picture(protocol, cache), *outcomes(protocol, ensembles)])
+    return summarise(protocol, [no_picture(protocol, cache), *outcomes(protocol, ensembles, views)])
 
 
 def summarise(protocol: Protocol, found: Sequence[Outcome]) -> dict[str, Any]:

@@ -61,6 +61,35 @@ def work(
     return [training for training in every if not is_done(training)]
 
 
+def score_views(
+    protocol: Protocol, cache: FlowCache, views: str, *, listener: Listener = SILENT
+) -> None:
+    """Score all runs with other clips, crops or another average, where that is not done yet.
+
+    views: as "25x10", see `runs.files.read_views`. UserError for other text, and where a run is not done.
+    """
+    clips, crops, average = files.read_views(views)
+    for training in protocol.trainings():
+        folder, options = training.folder, training.options
+        measures = files.of_views(files.METRICS, files.asked_views(folder, views))
+        with filelock.FileLock(folder / ".lock"):  # another process may be scoring it
+            if (folder / measures).exists():  # they are written last
+                continue
+            listener.say(f"{training}, {views}")
+            stages.evaluate(
+                cache,
+                folder,
+                clips=clips,
+                crops=crops,
+                average=average,
+                batch_size=options.schedule.batch_size,
+                jobs=options.jobs,
+                accelerator=options.trainer.accelerator,
+                say=listener.say,
+                on_clips=listener.on_clips,
+            )
+
+
 def _train(training: Training, cache: FlowCache, listener: Listener) -> None:
     begun = any((training.folder / name).exists() for name in (files.LAST, files.PREVIOUS))
     if begun:

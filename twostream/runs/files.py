@@ -1,7 +1,11 @@
 """What lies in a run's folder, and in that of a fusion."""
 
 import json
+import re
 from pathlib import Path
+
+from flowcache.errors import UserError
+from twostream.runs.training_options import Average
 
 RECORD = "run.json"
 """What the run was told, and the versions of what computed it."""
@@ -48,15 +52,44 @@ def other_views(folder: Path, clips: int, crops: int, average: str) -> str:
 
     Empty where they are the same, and where the run has no scores yet.
     """
+    own = _own_views(folder)
+    return "" if own in (None, (clips, crops, average)) else _named(clips, crops, average)
+
+
+def asked_views(folder: Path, views: str) -> str:
+    """The views that a user asks for, as `other_views` names them; empty where they are the run's own.
+
+    UserError where these are no views.
+    """
+    if not views:
+        return ""
+    asked = read_views(views)
+    return "" if asked == _own_views(folder) else _named(*asked)
+
+
+def read_views(views: str) -> tuple[int, int, Average]:
+    """`25x10-softmax` → 25, 10, "softmax": clips, crops and average. UserError for other text."""
+    found = re.fullmatch(r"([1-9]\d*)x(1|3|10)(?:-(logits|softmax))?", views)
+    if not found:
+        raise UserError(
+            f"{views} does not say clips and crops (1, 3 or 10): write 25x10, or 25x10-softmax",
+            "views",
+        )
+    average: Average = "softmax" if found[3] == "softmax" else "logits"
+    return int(found[1]), int(found[2]), average
+
+
+def _named(clips: int, crops: int, average: str) -> str:
+    return f"{clips}x{crops}" if average == "logits" else f"{clips}x{crops}-{average}"
+
+
+def _own_views(folder: Path) -> tuple[int, int, str] | None:
     try:
         own = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         # Runs of before 2026-11-26 averaged logits, and did not say so.
-        of_run = (own["clips"], own["crops"], own.get("average", "logits"))
+        return own["clips"], own["crops"], own.get("average", "logits")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return ""
-    if of_run == (clips, crops, average):
-        return ""
-    return f"{clips}x{crops}" if average == "logits" else f"{clips}x{crops}-{average}"
+        return None
 
 
 def of_run(run: Path, name: str) -> Path:

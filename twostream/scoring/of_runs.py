@@ -18,36 +18,42 @@ def scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
 
     ScoresError where a file is missing, or they do not belong together; see `scoring.align`.
     """
-    return _joined(folders, files.of_views(files.SCORES, views))
+    return _joined(folders, files.SCORES, views)
 
 
 def held_out_scores_of(folders: Sequence[Path], views: str = "") -> list[Scores]:
     """The same of the videos that validated; UserError where a run has none."""
-    name = files.of_views(files.VALIDATION_SCORES, views)
     for folder in folders:
-        if not files.of_run(folder, name).exists():
+        path = _path(folder, files.VALIDATION_SCORES, views)
+        if not path.exists():
             raise UserError(
-                f"{folder} has no {name}, the scores of videos that training held back: train it with a "
-                "validation share, or fuse by a rule and weights that need no fitting",
+                f"{folder} has no {path.name}, the scores of videos that training held back: train it "
+                "with a validation share, or fuse by a rule and weights that need no fitting",
                 "rule",
             )
-    return _joined(folders, name)
+    return _joined(folders, files.VALIDATION_SCORES, views)
 
 
 def have_held_out_scores(folders: Sequence[Path], views: str = "") -> bool:
     """Whether each of the runs has such scores."""
-    name = files.of_views(files.VALIDATION_SCORES, views)
-    return all(files.of_run(folder, name).exists() for folder in folders)
+    return all(_path(folder, files.VALIDATION_SCORES, views).exists() for folder in folders)
 
 
-def _joined(folders: Sequence[Path], name: str) -> list[Scores]:
-    loaded = [replace(_grouped(folder, name), name=files.name_of_run(folder)) for folder in folders]
+def _joined(folders: Sequence[Path], name: str, views: str) -> list[Scores]:
+    loaded = [
+        replace(_grouped(folder, _path(folder, name, views)), name=files.name_of_run(folder))
+        for folder in folders
+    ]
     return align(loaded)
 
 
-def _grouped(folder: Path, name: str) -> Scores:
+def _path(folder: Path, name: str, views: str) -> Path:
+    return files.of_run(folder, files.of_views(name, files.asked_views(folder, views)))
+
+
+def _grouped(folder: Path, path: Path) -> Scores:
     """Scores with their groups; those written before scores had them find them in the run's split."""
-    scores = Scores.load(files.of_run(folder, name))
+    scores = Scores.load(path)
     groups = {} if scores.groups else groups_of(folder)
     if not groups or not set(scores.ids) <= set(groups):
         return scores

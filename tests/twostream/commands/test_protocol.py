@@ -40,6 +40,35 @@ def test_all_folds_are_trained_and_their_figures_printed_and_kept(work, recipe):
     assert "other options" in sentence(words.replace("--folds 2", "--folds 3"))
 
 
+def test_all_runs_are_scored_with_other_views_and_their_own_results_stay(work, recipe):
+    words = (
+        f"protocol --folds 2 --train spatial={recipe}/spatial.toml --train moves={recipe}/moves.toml "
+        f"--run {recipe}/p"
+    )
+    succeed(words)
+    folder = recipe / "p" / "02" / "seed-0" / "moves"
+    own = {name: (folder / name).read_bytes() for name in ("scores.npz", "metrics.json")}
+    figures = (recipe / "p" / "results.json").read_bytes()
+    assert "fold 02, seed 0, moves, 3x10" in succeed(f"protocol --run {recipe}/p --views 3x10")
+    assert own == {name: (folder / name).read_bytes() for name in own}
+    assert figures == (recipe / "p" / "results.json").read_bytes()
+
+    found = json.loads((recipe / "p" / "results-3x10.json").read_text())
+    losses = []  # of the fold's videos, by the command for one run
+    for fold in ("01", "02"):
+        run_of_fold = recipe / "p" / fold / "seed-0" / "moves"
+        words = f"--quiet evaluate --run {run_of_fold} --clips 3 --crops 10 --json"
+        told = json.loads(succeed(words))
+        losses += [told["negative_log_likelihood"]] * told["videos"]
+    moves = found["outcomes"]["moves"]
+    assert moves["negative_log_likelihood"] == pytest.approx(sum(losses) / len(losses))
+    # What is scored is not scored again, and the runs' own views need no other files.
+    assert "moves, 3x10" not in succeed(f"protocol --run {recipe}/p --views 3x10")
+    told = json.loads(succeed(f"--quiet protocol --run {recipe}/p --views 1x1 --json"))
+    assert told == json.loads(figures)
+    assert not (folder / "scores-1x1.npz").exists()
+
+
 def test_a_fold_alone_leaves_the_others_and_says_so(work, recipe):
     words = f"protocol --folds 2 --train moves={recipe}/moves.toml --run {recipe}/p --fold 02"
     assert "1 of 2 runs are not done, the first is fold 01, seed 0, moves" in succeed(words)
@@ -76,6 +105,8 @@ def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
         ("--seeds nan", "--seeds"),
         ("--scheme lists", "--lists"),
         ("--seeds 0.5", "--seeds"),
+        ("--views ten", "write 25x10"),
+        ("--views 3x7", "1, 3 or 10"),
         ("--folds 9", "cannot be divided into 9 folds"),
         ("--folds 2 --fold 7", "no fold 7"),
         ("--folds 2 --weights 1,1,1", "do not fit 2 runs"),
