@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flowcache.errors import UserError
 from twostream.fusion import Fusion, Weights, create_rule, names_of, needs_held_out, rule_for
 from twostream.report.pictures import write_confusion_png
 from twostream.report.tables import write_confusion_csv, write_metrics, write_predictions
@@ -72,8 +73,15 @@ def fuse(
 ) -> FusedRuns:
     """Fuse the test scores of runs, and write the result into a folder of its own.
 
-    into: the folder for the result; all else, and what is raised, as of `fuse_scores`.
+    into: the folder for the result. All else, and what is raised, as of `fuse_scores`; UserError also
+    where that folder holds a run.
     """
+    of_runs = {folder.resolve() for folder in folders}
+    if into.resolve() in of_runs or any((into / n).exists() for n in (files.RECORD, files.BEST)):
+        raise UserError(
+            f"{into} is the folder of a run, whose scores the fusion would replace: name another",
+            "run",
+        )
     result = fuse_scores(folders, weights, rule, views, held_out)
     _write(result, folders, into)
     return result
@@ -153,6 +161,9 @@ def _write(result: FusedRuns, folders: Sequence[Path], into: Path) -> None:
     if result.curve:
         write_curve_csv(into / files.WEIGHTS_TABLE, result.curve)
         write_curve_png(into / files.WEIGHTS_PICTURE, result.curve)
+    else:  # those of an earlier fusion, of two runs
+        for name in (files.WEIGHTS_TABLE, files.WEIGHTS_PICTURE):
+            (into / name).unlink(missing_ok=True)
     shares = rule.shares
     made_of = [
         {"run": str(folder)} | ({"share": shares[files.name_of_run(folder)]} if shares else {})

@@ -21,7 +21,13 @@ from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
 from twostream.runs.model_recipe import card_of, standard, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
-from twostream.runs.run_json import is_first_process, precision_of, refuse_taken, start_run
+from twostream.runs.run_json import (
+    is_first_process,
+    is_taken,
+    precision_of,
+    refuse_taken,
+    start_run,
+)
 from twostream.runs.spec import Spec
 from twostream.runs.split_of_run import groups_of, split_cache
 from twostream.runs.training_options import Average, RunOptions, TrainOptions
@@ -188,7 +194,8 @@ def evaluate(
     test, validation = items_of_split(cache, spec, "test", "validation", groups=groups_of(folder))
     if unlike := unlike_rates(spec, test):
         say(unlike)
-    if leaked := [item.id for item in test if item.sha256 in spec.learnt]:
+    learnt = frozenset(spec.learnt)
+    if leaked := [item.id for item in test if item.sha256 in learnt]:
         raise UserError(
             f"{cache.root} has as {leaked[0]}, which tests, a file that the network has learnt from: "
             "evaluate on the cache that was trained on",
@@ -335,7 +342,7 @@ def _learn(
         )
         write_split(folder / files.SPLIT, index, split)
 
-    replaces = (folder / files.LAST).exists()
+    replaces = is_taken(folder)
     if first:
         remove_leftovers(folder.glob(".*"))
         if not going_on and not replaces:

@@ -93,6 +93,24 @@ def test_runs_of_one_stream_are_told_apart_by_their_folders(runs, tmp_path):
     assert not (tmp_path / "fused" / "weights.csv").exists()
 
 
+def test_no_curve_of_an_earlier_fusion_of_two_runs_stays(runs, tmp_path):
+    fuse(runs, (), "softmax", tmp_path / "fused")
+    assert (tmp_path / "fused" / "weights.csv").exists()
+    STREAMS[0].save(tmp_path / "spatial again" / SCORES)
+    fuse([*runs, tmp_path / "spatial again"], (), "softmax", tmp_path / "fused")
+    assert not (tmp_path / "fused" / "weights.csv").exists()
+
+
+@pytest.mark.parametrize("into", ["temporal", "another run"])
+def test_a_fusion_never_takes_the_place_of_a_run(runs, tmp_path, into):
+    (tmp_path / "another run").mkdir()
+    (tmp_path / "another run" / "run.json").touch()
+    before = (runs[1] / SCORES).read_bytes()
+    with pytest.raises(UserError, match="folder of a run.*name another"):
+        fuse(runs, (), "softmax", tmp_path / into)
+    assert (runs[1] / SCORES).read_bytes() == before
+
+
 def test_the_measures_of_a_fusion_are_those_of_its_scores_with_the_shares(runs, tmp_path):
     fuse(runs, (1, 3), "softmax", tmp_path / "fused")
     metrics = metrics_of(tmp_path / "fused")

@@ -42,13 +42,21 @@ def write_checkpoint(content: Any, path: Path, previous: Path | None = None) -> 
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
             if previous is not None and path.exists():
-                previous.unlink(missing_ok=True)
-                os.link(path, previous)
+                _keep(path, previous)
     except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(
             f"{path} cannot be written ({reason}): make room, then resume the run"
         ) from error
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """A file that is about to be replaced, under another name too."""
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)
+    except OSError:  # not every disk has hard links
+        path.rename(previous)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

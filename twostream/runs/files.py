@@ -37,6 +37,9 @@ WEIGHTS_TABLE, WEIGHTS_PICTURE = "weights.csv", "weights.png"
 OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS, SPLIT)
 """What a new run in the same folder takes away of an earlier one."""
 
+OF_VIEWS = (SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS)
+"""What `evaluate` writes, for other clips and crops than the run's own under other names."""
+
 
 def of_views(name: str, views: str) -> str:
     """`scores.npz` → `scores-3x10.npz`: what belongs to other clips and crops than the run's own.

@@ -9,7 +9,7 @@ from twostream.data.index import Item
 from twostream.data.splits import Split
 from twostream.runs.checkpoint import spec_in
 from twostream.runs.checkpoint_file import UNREADABLE, read_checkpoint
-from twostream.runs.files import LAST, PREVIOUS
+from twostream.runs.files import BEST, LAST, PREVIOUS
 from twostream.runs.spec import Spec
 
 
@@ -28,7 +28,7 @@ class Resumption(NamedTuple):
 def resumption(folder: Path) -> Resumption | None:
     """The latest checkpoint of a run that can be read; None where it was killed before its first.
 
-    UserError where there are checkpoints, and all of them are damaged.
+    UserError where all of its checkpoints are damaged, and where the best epoch's is the only one.
     """
     problems: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS):
@@ -46,6 +46,12 @@ def resumption(folder: Path) -> Resumption | None:
         raise UserError(
             f"{' and '.join(problems)}: start the run again with overwrite", "overwrite"
         )
+    if (folder / BEST).exists():
+        raise UserError(
+            f"{folder} has no {LAST} to go on from: name another folder, or start the run again with "
+            "overwrite",
+            "overwrite",
+        )
     return None
 
 
@@ -60,8 +66,8 @@ def refuse_other_data(folder: Path, had: Spec, has: Spec, train: Sequence[Item])
         wrong.append("other classes")
     if had.split != has.split:
         wrong.append(_moved(had.split, has.split))
-    elif had.learnt and (other := [i.id for i in train if i.sha256 not in had.learnt]):
-        wrong.append(f"another file as {other[0]}")
+    elif learnt := frozenset(had.learnt):
+        wrong += [f"another file as {item.id}" for item in train if item.sha256 not in learnt][:1]
     if wrong:
         raise UserError(
             f"{folder} was begun with other data: the cache now has {'; '.join(wrong)}: give the cache "

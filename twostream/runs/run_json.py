@@ -10,15 +10,21 @@ from typing import Any
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
-from twostream.runs.files import LAST, OF_A_RUN, RECORD
+from twostream.runs.files import BEST, LAST, METRICS, OF_A_RUN, OF_VIEWS, RECORD, SCORES, of_views
 from twostream.runs.training_options import Options, RunOptions, TrainerOptions
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether a folder holds a trained network, or the results of one or of a fusion."""
+    return any((folder / name).exists() for name in (BEST, LAST, SCORES, METRICS))
+
+
 def refuse_taken(folder: Path, overwrite: bool) -> None:
-    """UserError where a folder holds a trained network that is not to be replaced."""
-    if (folder / LAST).exists() and not overwrite:
+    """UserError where a folder holds what is not to be replaced; see `is_taken`."""
+    if is_taken(folder) and not overwrite:
         raise UserError(
-            f"{folder} holds a trained network: resume it, overwrite it, or name another folder",
+            f"{folder} holds a trained network or its results: resume it, overwrite it, or name another "
+            "folder",
             "overwrite",
         )
 
@@ -26,10 +32,15 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
 def start_run(folder: Path, options: RunOptions, **more: Any) -> None:
     """Take away what an earlier run left in a folder, and record options, versions and what is given.
 
+    Scores of other views go too: they are of the network that is replaced.
+
     more: what JSON can hold, by name.
     """
     for name in OF_A_RUN:
         (folder / name).unlink(missing_ok=True)
+    for name in OF_VIEWS:
+        for path in folder.glob(of_views(name, "*")):
+            path.unlink()
     record = {"options": asdict(options), "versions": versions(), **more}
     write_json(folder / RECORD, record)
 

@@ -1,5 +1,6 @@
 """A resumed run goes on with what it had, a replaced one is there until the new one is, and no leak."""
 
+import errno
 import os
 import shutil
 import signal
@@ -113,6 +114,41 @@ def test_a_run_is_neither_resumed_nor_replaced_without_being_told(toy, tmp_path,
     stages.train(toy, tmp_path, options(schedule={"epochs": 1}))
     with pytest.raises(UserError, match="holds a trained network"):
         stages.train(toy, tmp_path, options(schedule={"epochs": 1}))
+    # Nor where a user has deleted what only a resumption needs.
+    (tmp_path / LAST).unlink()
+    best = (tmp_path / BEST).read_bytes()
+    with pytest.raises(UserError, match="holds a trained network"):
+        stages.train(toy, tmp_path, options(schedule={"epochs": 1}))
+    with pytest.raises(UserError, match=r"no last\.ckpt to go on from"):
+        stages.train(toy, tmp_path, options(schedule={"epochs": 1}), resume=True)
+    assert (tmp_path / BEST).read_bytes() == best
+
+
+def test_scores_of_other_views_go_with_the_run_that_is_replaced(toy, tmp_path, options):
+    plan = options(schedule={"epochs": 1})
+    stages.train(toy, tmp_path, plan)
+    stages.evaluate(toy, tmp_path, clips=3, crops=3, jobs=0)
+    of_other_views = {path.name for path in tmp_path.glob("*-3x3.*")}
+    assert of_other_views >= {"scores-3x3.npz", "validation_scores-3x3.npz", "metrics-3x3.json"}
+    (tmp_path / "best-so-far.ckpt").touch()  # a user's own
+    stages.train(toy, tmp_path, options(schedule={"epochs": 1}, seed=1), overwrite=True)
+    assert not list(tmp_path.glob("*-3x3.*"))
+    assert (tmp_path / "best-so-far.ckpt").exists()
+
+
+def test_where_there_are_no_hard_links_a_run_is_trained_and_goes_on_too(
+    toy, tmp_path, options, monkeypatch
+):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    whole = stages.train(toy, tmp_path / "whole", options())
+    with pytest.raises(KilledError):
+        stages.train(toy, tmp_path / "run", options(), listener=killed_after(3))
+    assert checkpoint(tmp_path / "run" / PREVIOUS)["epoch"] == 0
+    resumed = stages.train(toy, tmp_path / "run", options(), resume=True)
+    np.testing.assert_array_equal(resumed.logits, whole.logits)
 
 
 # Checkpoints on disk
