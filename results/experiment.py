@@ -183,9 +183,11 @@ def main(experiment: Experiment, words: Sequence[str] | None = None) -> None:
 
 def _cache(part: Part, given: argparse.Namespace) -> FlowCache:
     root = given.work / part.cache
-    if not (root / "cache.json").exists():
-        small = _SMALL_CACHE if given.miniature else {}
-        print(flowcache.extract(given.videos, root, **{**part.extraction, **small}))
+    small = _SMALL_CACHE if given.miniature else {}
+    summary = flowcache.extract(given.videos, root, **{**part.extraction, **small})
+    print(summary)
+    if summary.failures:
+        raise SystemExit(f"{root} lacks videos, so there is no figure of all of them")
     return FlowCache.open(root)
 
 

@@ -34,7 +34,6 @@ from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.checkpoint_file import write_checkpoint
 from twostream.runs.files import read_views
-from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import Average, SplitOptions, TrainOptions
@@ -200,10 +199,15 @@ def train(
     else:
         name, network = f"{type(model).__module__}.{type(model).__qualname__}", model
     if resume:
-        run_options = recorded(TrainOptions, folder)
+        run_options = recorded(TrainOptions, folder, stream)
+        if told := [*others, *["options"] * bool(options)]:
+            raise UserError(
+                f"a resumed run goes on with the options of {folder / 'run.json'}: leave out {told[0]}",
+                told[0],
+            )
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
-        run_options = standard(from_flat(TrainOptions, given))
+        run_options = from_flat(TrainOptions, given)
     stages.train(
         opened,
         folder,

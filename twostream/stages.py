@@ -19,7 +19,7 @@ from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
 from twostream.runs.initial_weights import learnt_with, load_weights
-from twostream.runs.model_recipe import card_of, standard, starts_from_weights
+from twostream.runs.model_recipe import card_of, complete, filled_in, starts_from_weights
 from twostream.runs.resumption import refuse_other_data, resumption
 from twostream.runs.run_json import (
     is_first_process,
@@ -82,11 +82,12 @@ def train(
     Returns the scores of the test videos; None in the helping processes of a distributed run. UserError
     where the folder holds a run that is neither resumed nor replaced.
     """
-    options = standard(options)
+    asked, options = options, complete(options, folder if resume else None)
     if not _learn(
         cache,
         folder,
         options,
+        asked=asked,
         resume=resume,
         overwrite=overwrite,
         listener=listener,
@@ -128,7 +129,8 @@ def pretrain(
     return _learn(
         cache,
         folder,
-        standard(options),
+        complete(options, folder if resume else None),
+        asked=options,
         resume=resume,
         overwrite=overwrite,
         listener=listener,
@@ -258,6 +260,7 @@ def _learn(
     folder: Path,
     options: RunOptions,
     *,
+    asked: RunOptions,
     resume: bool,
     overwrite: bool,
     listener: Listener,
@@ -267,10 +270,12 @@ def _learn(
 ) -> bool:
     """Divide the videos, build the network and train it: what training and pretraining share.
 
-    options: with nothing left to the model, see `standard`.
+    options: with nothing left to the model, see `complete`. asked: as they were before that.
     Returns False in the helping processes of a distributed run.
     """
     require_logger(options.trainer.logger)
+    if resume and overwrite:
+        raise UserError("a run is resumed or overwritten: leave out one of the two", "overwrite")
     first = is_first_process()
     if not first:
         listener = SILENT
@@ -307,7 +312,7 @@ def _learn(
     model = build_network(spec, network)
     if network is not None and init == "auto":
         init = "none"  # a user's own network starts as it is handed over
-    elif schedule.body_rate == 0 and not starts_from_weights(options):
+    elif schedule.body_rate == 0 and not going_on and not starts_from_weights(options):
         raise UserError(
             "layers that start at random cannot be frozen: leave body rate out", "body_rate"
         )
@@ -338,7 +343,12 @@ def _learn(
     def claim() -> None:
         """Make the folder this run's own."""
         start_run(
-            folder, options, cache=str(cache.root), recipe=str(cache.recipe), split=split.digest
+            folder,
+            options,
+            left_to_model=filled_in(asked, options),
+            cache=str(cache.root),
+            recipe=str(cache.recipe),
+            split=split.digest,
         )
         write_split(folder / files.SPLIT, index, split)
 

@@ -106,6 +106,21 @@ def test_a_network_of_ones_own_has_the_best_weights_and_must_be_passed_to_be_use
         ts.load()
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"epochs": 100}, "leave out epochs"),
+        ({"epochz": 100}, "leave out epochz"),
+        ({"options": {"width": 3}}, "leave out options"),
+        ({"stream": "spatial"}, "of the temporal stream"),
+    ],
+)
+def test_a_resumed_run_is_told_nothing_new(toy, trained, told, words):
+    how = {"stream": "temporal", "run": trained[1].folder, **told}
+    with pytest.raises(ts.UserError, match=words):
+        ts.train(toy.root, resume=True, **how)
+
+
 def test_a_model_of_ones_own_loop_scores_as_it_does_in_the_loop(toy, tmp_path):
     run = ts.train(
         toy.root, stream="temporal", model="tiny", length=3, run=tmp_path / "like", **SMALL

@@ -106,7 +106,7 @@ def test_a_fusion_never_takes_the_place_of_a_run(runs, tmp_path, into):
     (tmp_path / "another run").mkdir()
     (tmp_path / "another run" / "run.json").touch()
     before = (runs[1] / SCORES).read_bytes()
-    with pytest.raises(UserError, match="folder of a run.*name another"):
+    with pytest.raises(UserError, match=r"folder of a run.*name another"):
         fuse(runs, (), "softmax", tmp_path / into)
     assert (runs[1] / SCORES).read_bytes() == before
 

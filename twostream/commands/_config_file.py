@@ -12,6 +12,12 @@ from click.core import ParameterSource
 from flowcache.errors import UserError
 from twostream.commands._click_options import FILE, Decorator
 
+_CHOOSE_A_RECIPE = ("stream", "model", "init")
+"""The options by which a model decides what it is told where its user says nothing."""
+
+_LEFT_TO_MODEL = f"{__name__}.left_to_model"
+"""Where a command remembers which options of a `run.json` its model had filled in."""
+
 
 def config_option() -> Decorator:
     """`--config`, whose values are the defaults of all other options of the command."""
@@ -35,6 +41,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
             f"{path} names {unknown[0]!r}, which is no option of {ctx.info_name}", "config"
         )
     ctx.default_map = {**(ctx.default_map or {}), **values}
+    if path.suffix == ".json":
+        ctx.meta[_LEFT_TO_MODEL] = json.loads(path.read_text()).get("left_to_model", [])
 
 
 def drop_excluded(ctx: click.Context, given: dict[str, Any]) -> None:
@@ -43,6 +51,21 @@ def drop_excluded(ctx: click.Context, given: dict[str, Any]) -> None:
         sources = [ctx.get_parameter_source(each) for each in (name, other)]
         if sources == [ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP]:
             given[other] = None
+
+
+def drop_of_another_model(ctx: click.Context, given: dict[str, Any]) -> None:
+    """What a model left to itself chose in the run of a file is dropped where another is to be trained.
+
+    So `--config runs/spatial/run.json --stream temporal` has the temporal stream's own schedule.
+    """
+    recorded = ctx.default_map or {}
+    if all(
+        given[name] == recorded.get(name, given[name]) for name in _CHOOSE_A_RECIPE if name in given
+    ):
+        return
+    for name in ctx.meta.get(_LEFT_TO_MODEL, ()):
+        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+            given[name] = None
 
 
 def read_config(path: Path) -> dict[str, Any]:

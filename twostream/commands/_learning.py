@@ -8,7 +8,7 @@ import click
 
 from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, given_by_user, options_of, together
-from twostream.commands._config_file import config_option, drop_excluded
+from twostream.commands._config_file import config_option, drop_excluded, drop_of_another_model
 from twostream.commands._shared import CACHE, errors, notes, plugin_option
 from twostream.runs.training_options import RunOptions
 
@@ -52,7 +52,6 @@ def learn(
     from twostream import models
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
-    from twostream.runs.model_recipe import standard
     from twostream.runs.run_json import recorded
     from twostream.stages import Listener
 
@@ -65,11 +64,12 @@ def learn(
                 f"{others[0].replace('_', ' ')}",
                 others[0],
             )
-        run_options = recorded(kind, folder)
+        run_options = recorded(kind, folder, given["stream"])
     else:
         drop_excluded(ctx, given)
+        drop_of_another_model(ctx, given)
         parsed = plugins.parse_options(models, given["model"], options)
-        run_options = standard(from_flat(kind, {**given, "options": parsed}))
+        run_options = from_flat(kind, {**given, "options": parsed})
     ended = 0
 
     def on_epoch(row: Mapping[str, Any], epochs: int) -> None:

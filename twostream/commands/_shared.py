@@ -1,7 +1,7 @@
 """What several commands share: options that are no part of a run, and where they print."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,15 @@ NETWORKS = click.option(
 """Whose networks see new videos."""
 
 
-def refuse_fusion_of_one(ctx: click.Context, runs: Sequence[Path]) -> None:
+def refuse_fusion_of_one(
+    ctx: click.Context, runs: Collection[object], *, also: Sequence[str] = ()
+) -> None:
     """UserError where the user says how to fuse, and there is one run alone."""
     if len(runs) == 1:
         refuse_given(
-            ctx, ("weights", "rule"), "one run is not fused: leave it out, or name another run"
+            ctx,
+            ("weights", "rule", *also),
+            "one run is not fused: leave it out, or name another run",
         )
 
 

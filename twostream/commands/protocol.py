@@ -19,6 +19,7 @@ from twostream.commands._shared import (
     notes,
     print_json,
     print_lines,
+    refuse_fusion_of_one,
     results,
 )
 from twostream.protocol.options import ProtocolOptions
@@ -123,6 +124,7 @@ def protocol(
         planned = plan.begin(opened, run, ProtocolOptions(**given), runs, said.say)
 
     names = tuple(planned.runs)
+    refuse_fusion_of_one(ctx, names, also=["fit_on"])
     ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
     refuse_unfit(planned, ensembles)
 
@@ -168,11 +170,13 @@ def _training(text: str) -> "tuple[str, TrainOptions]":
     """`temporal`, or `deep=FILE`: its name and its options."""
     from flowcache import plugins
     from twostream import models
-    from twostream.protocol.plan import train_options
+    from twostream.protocol.plan import OF_PROTOCOL, train_options
     from twostream.runs.training_options import TrainOptions
 
     name, equals, file = text.partition("=")
     values = dict(read_config(Path(file))) if equals else {}
+    if file.endswith(".json"):  # the record of a run has those of that run
+        values = {name: value for name, value in values.items() if name not in OF_PROTOCOL}
     model = values.get("model", TrainOptions.model)
     values["options"] = plugins.parse_options(models, model, values.get("options", ()))
     return name, train_options(name, values)

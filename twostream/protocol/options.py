@@ -37,6 +37,11 @@ class ProtocolOptions(IndexOptions):
         if not whole or list(self.seeds) != whole or len(set(whole)) < len(whole):
             raise UserError("seeds are different whole numbers from 0 on, as 0,1,2", "seeds")
         object.__setattr__(self, "seeds", tuple(whole))
+        if self.scheme != "group-folds" and self.folds != ProtocolOptions.folds:
+            raise UserError(
+                f"the scheme {self.scheme} says itself how many folds there are: leave the number out",
+                "folds",
+            )
         for name in ("lists", "hmdb51"):
             given, wanted = getattr(self, name) is not None, self.scheme == name
             if given != wanted:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ RECORD = "protocol.json"
 
 NO_PICTURE = "no picture"
 """The name of what size, length and frame rate alone tell, beside those of the trainings."""
+
+OF_PROTOCOL = (*{each.name for each in fields(SplitOptions)} - {"validation_share"}, "seed")
+"""What a training cannot say for itself: which videos train and test, and with which seed."""
 
 _TAKEN = ("", ".", "..", "fused", NO_PICTURE)
 """What a training cannot be called."""
@@ -83,8 +86,15 @@ class Protocol:
 def train_options(name: str, given: Mapping[str, Any]) -> TrainOptions:
     """The options of a run by their names, with the stream that its name is where none is given.
 
-    UserError for an option that there is not, and where neither says a stream.
+    UserError for an option that there is not, for one that is the protocol's, and where neither says a
+    stream.
     """
+    if others := [option for option in given if option in OF_PROTOCOL]:
+        raise UserError(
+            f"{name} says {others[0].replace('_', ' ')}, which is one for all trainings: leave it out, "
+            "and say it to the protocol",
+            "trainings",
+        )
     if given.get("stream", name) not in STREAMS:
         raise UserError(
             f"{name} says no stream: call it {', '.join(STREAMS)}, or give a stream with its options",

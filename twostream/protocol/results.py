@@ -73,8 +73,8 @@ class Outcome:
 def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
     """UserError for ensembles that cannot be; so it is told before anything is trained.
 
-    Such are of runs that the protocol has not, have weights that do not fit the runs or the rule, a rule
-    that there is not, or the name of another result, or are fitted on other folds where there are none.
+    Refused are unknown runs and rules, weights that do not fit them, the name of another result, and a
+    fit on videos that are not there: where a run holds none back, or where there are no other folds.
     """
     names = [NO_PICTURE, *protocol.runs]
     for one in ensembles:
@@ -88,6 +88,20 @@ def refuse_unfit(protocol: Protocol, ensembles: Sequence[Ensemble]) -> None:
                 "ensembles",
             )
         shares_for(one.rule, one.runs, one.weights)
+        fitted = needs_held_out(one.rule, one.weights)
+        if one.fit_on == "folds" and not fitted:
+            raise UserError(
+                f"{one.name} has nothing to fit on other folds: leave that out, or name a rule that is "
+                "fitted",
+                "fit_on",
+            )
+        without = [run for run in one.runs if not protocol.runs[run].split.validation_share]
+        if fitted and one.fit_on == "validation" and without:
+            raise UserError(
+                f"{one.name} is to be fitted on validation videos, and {without[0]} holds none back: "
+                "give it a validation share, or fit on the other folds",
+                "fit_on",
+            )
         if one.fit_on == "folds" and len(protocol.folds) < 2:
             raise UserError(
                 f"{one.name} is to be fitted on the other folds, and there is one alone: fit it on "

@@ -1,6 +1,7 @@
 """What a run is told where its user leaves it to the model."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from twostream import models
 from twostream.data.streams import STREAMS
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.pretrained import installed_weights
+from twostream.option_fields import from_flat, to_flat
+from twostream.runs.files import RECORD
+from twostream.runs.run_json import recorded
 from twostream.runs.training_options import Options, RunOptions, TrainOptions
 
 # A recipe has these because the network starts from weights.
@@ -43,6 +47,25 @@ def standard(options: Options) -> Options:
     return replace(
         options, schedule=options.schedule.filled(recipe), clip=replace(options.clip, **clip)
     )
+
+
+def complete(options: Options, resumed: Path | None) -> Options:
+    """With nothing left to the model: what was left to it in the run that is resumed is as it was there.
+
+    resumed: the folder of that run; None for a new one, see `standard`. What else could be installed now,
+    as weights, is no reason to go on with another schedule.
+    """
+    if resumed is None or not (resumed / RECORD).exists():
+        return standard(options)
+    had = to_flat(recorded(type(options), resumed))
+    told = {name: value for name, value in to_flat(options).items() if value is not None}
+    return from_flat(type(options), had | told)
+
+
+def filled_in(asked: RunOptions, options: RunOptions) -> list[str]:
+    """The names of the options that were left to the model, and that `complete` filled in."""
+    before = to_flat(asked)
+    return [name for name, value in to_flat(options).items() if value != before[name]]
 
 
 def starts_from_weights(options: RunOptions) -> bool:

@@ -45,15 +45,21 @@ def start_run(folder: Path, options: RunOptions, **more: Any) -> None:
     write_json(folder / RECORD, record)
 
 
-def recorded(kind: type[Options], folder: Path) -> Options:
-    """The options of a run to be resumed. UserError where there is none."""
+def recorded(kind: type[Options], folder: Path, stream: str | None = None) -> Options:
+    """The options of a run to be resumed. UserError where there is none, or one of another stream."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return kind.from_plain(record["options"])
+        options = kind.from_plain(record["options"])
     except FileNotFoundError:
         raise UserError(f"{folder} holds no run to resume", "resume") from None
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / RECORD} cannot be read: {error}") from None
+    if stream and options.stream != stream:
+        raise UserError(
+            f"{folder} holds a run of the {options.stream} stream: name that, or another folder",
+            "stream",
+        )
+    return options
 
 
 def precision_of(folder: Path) -> str:

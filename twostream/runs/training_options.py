@@ -209,6 +209,21 @@ class SplitOptions(IndexOptions):
     )
     skip_missing: bool = option(False, help="Leave out listed videos that are not in the cache.")
 
+    def __post_init__(self) -> None:
+        """Raises UserError for a value outside its limits, and for what the other values make idle."""
+        super().__post_init__()
+        lists = self.train_list or self.test_list
+        if self.hmdb51 and lists:
+            raise UserError(
+                "HMDB51's split files say what trains and tests: leave out the lists", "hmdb51"
+            )
+        if self.split_number != 1 and not self.hmdb51:
+            raise UserError("a split number is of HMDB51's split files: name them", "split_number")
+        if self.skip_missing and not (self.hmdb51 or lists):
+            raise UserError(
+                "there are no lists of which to skip a video: leave it out", "skip_missing"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerOptions:

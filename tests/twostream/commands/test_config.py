@@ -78,6 +78,18 @@ def test_the_record_of_a_run_repeats_it(work, tmp_path):
     assert losses_of(tmp_path / "other") != losses_of(first)
 
 
+def test_another_stream_is_not_told_what_the_models_recipe_was_for_the_first(work, tmp_path):
+    small = "--init none --crop 32 --steps 1 --jobs 0 --clips 1 --accelerator cpu --seed 3"
+    first, other = tmp_path / "first", tmp_path / "other"
+    succeed(f"train --stream temporal {small} --run {first}")
+    assert record(first)["schedule"]["segments"] > 1  # which was left to the model
+    succeed(f"train --config {first / 'run.json'} --stream spatial --run {other}")
+    told = record(other)["schedule"] | record(other)["clip"]
+    assert (told["segments"], told["keep"]) == (1, "best")
+    # What the user said stays.
+    assert (record(other)["seed"], told["steps"], told["crop"]) == (3, 1, 32)
+
+
 def test_the_record_of_a_pretraining_repeats_it(work, tmp_path):
     small = (
         "--stream temporal --option patch=8 --option width=12 --option depth=1 --option heads=2 "

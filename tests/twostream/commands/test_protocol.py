@@ -86,6 +86,24 @@ def test_a_run_json_says_how_to_train_and_its_own_lists_and_seed_are_not_taken(w
     assert record["options"]["split"]["test_list"].endswith("test.txt")
 
 
+@pytest.mark.parametrize("told", ['groups = "g.csv"', "seed = 7", "test_share = 0.5"])
+def test_what_is_the_protocols_is_not_said_by_one_training(work, recipe, told):
+    (recipe / "spatial.toml").write_text(f"{told}\n{RECIPE}")
+    words = f"protocol --folds 2 --train spatial={recipe}/spatial.toml --run {recipe}/p"
+    name = told.partition(" ")[0].replace("_", " ")
+    assert f"spatial says {name}, which is one for all trainings" in sentence(words)
+
+
+def test_a_fit_on_videos_that_no_run_holds_back_is_refused_before_anything_is_trained(work, recipe):
+    (recipe / "moves.toml").write_text(f'{RECIPE}stream = "temporal"\nvalidation_share = 0\n')
+    words = (
+        f"protocol --folds 2 --train spatial={recipe}/spatial.toml --train moves={recipe}/moves.toml "
+        f"--run {recipe}/p --rule log_linear"
+    )
+    assert "moves holds none back" in sentence(words)
+    assert not list((recipe / "p").rglob("run.json"))
+
+
 def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
@@ -105,6 +123,9 @@ def test_where_it_is_stopped_it_says_how_to_go_on(work, recipe, monkeypatch):
         ("--seeds nan", "--seeds"),
         ("--scheme lists", "--lists"),
         ("--seeds 0.5", "--seeds"),
+        ("--scheme leave-one-group-out --folds 3", "leave the number out"),
+        ("--folds 2 --fit-on folds", "nothing to fit"),
+        ("--folds 2 --train temporal --fit-on folds", "one run is not fused"),
         ("--views ten", "write 25x10"),
         ("--views 3x7", "1, 3 or 10"),
         ("--folds 9", "cannot be divided into 9 folds"),

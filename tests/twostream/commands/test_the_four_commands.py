@@ -5,7 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from called_commands import SMALL, installed, losses_of, run, succeed
+from called_commands import SMALL, installed, losses_of, run, sentence, succeed
 
 from flowcache.cache.store import FlowCache
 from twostream.scoring.scores import Scores
@@ -64,6 +64,10 @@ def test_a_run_goes_on_only_with_the_options_it_had(copy):
     result = run("train --stream temporal --resume --epochs 5")
     assert result.exit_code != 0
     assert "--epochs" in result.output
+    assert "of the temporal stream" in sentence(
+        "train --stream spatial --run runs/temporal --resume"
+    )
+    assert "resumed or overwritten" in sentence("train --stream temporal --resume --overwrite")
 
 
 def test_a_run_is_replaced_only_on_demand(copy):

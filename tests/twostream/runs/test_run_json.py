@@ -24,7 +24,7 @@ def test_all_options_survive_the_record(tmp_path, options):
         "temporal",
         clip={"scales": (1.0, 0.875), "stride": 3, "subtract_mean": False},
         schedule={"partial_bn": True, "optimizer": "sgd"},
-        split=SplitOptions(groups="g.csv", test_share=0.4, skip_missing=True),
+        split=SplitOptions(groups="g.csv", train_list="l.txt", test_share=0.4, skip_missing=True),
         init="weights.pt",
         label_smoothing=0.1,
         crops=10,

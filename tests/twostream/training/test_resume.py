@@ -11,6 +11,7 @@ import torch
 from made_runs import KilledError, checkpoint, killed_after, rows_of, same
 
 from twostream import stages
+from twostream.runs import model_recipe
 from twostream.runs.files import BEST, LAST
 from twostream.runs.run_json import start_run
 from twostream.scoring.scores import Scores
@@ -70,6 +71,18 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(undisturbed, toy,
     plan, folder, expected = undisturbed
     scores = stages.train(toy, tmp_path, plan, resume=True)
     assert_equal_runs(tmp_path, folder, scores, expected)
+
+
+def test_a_resumed_run_keeps_the_schedule_that_it_began_with_whatever_is_installed_since(
+    tmp_path, options, monkeypatch
+):
+    plan = options(model="efficientnet_lite", options={}, schedule={"epochs": None}, init="auto")
+    monkeypatch.setattr(model_recipe, "starts_from_weights", lambda _: False)
+    began = model_recipe.complete(plan, None)
+    start_run(tmp_path, began)
+    monkeypatch.setattr(model_recipe, "starts_from_weights", lambda _: True)
+    assert model_recipe.complete(plan, tmp_path) == began
+    assert model_recipe.complete(plan, None) != began
 
 
 def test_a_finished_run_is_resumed_to_itself(undisturbed, toy, tmp_path):

