@@ -36,16 +36,20 @@ class Gain:
     @property
     def verdict(self) -> str:
         """What follows from the interval of top-1, in a sentence."""
-        gain = self.top1.gain
-        if gain.low > 0:
-            return f"The fusion helps: the interval of its gain over {self.over} is above 0."
-        if gain.value < 0:
-            return f"The fusion does not help: it is below {self.over} alone."
-        return f"The fusion does not help provably: the interval of its gain over {self.over} includes 0."
+        interval = f"the interval of its gain over {self.over}"
+        if self.top1.direction > 0:
+            return f"The fusion helps: {interval} is above 0."
+        if self.top1.direction < 0:
+            return f"The fusion harms: {interval} is below 0."
+        if self.top1.gain.value < 0:
+            return (
+                f"The fusion does not help: it is below {self.over} alone; {interval} includes 0."
+            )
+        return f"The fusion does not help provably: {interval} includes 0."
 
     def to_json(self) -> dict[str, Any]:
         """As `metrics.json` has it; see docs/formats.md."""
-        return asdict(self) | {"helps": self.top1.gain.low > 0}
+        return asdict(self) | {"helps": self.top1.direction > 0}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,18 @@ def test_a_fusion_is_drawn(runs, tmp_path, monkeypatch):
 
 
 @EVERY
+def test_what_merely_ranks_has_no_measure_of_probabilities(runs, rule, tmp_path):
+    result = fuse(runs, "fit" if rule != "svm" else (), rule, tmp_path / "fused")
+    ranks = rule == "svm"
+    measures = metrics_of(tmp_path / "fused")["test"]
+    assert result.fused.ranks_only == Scores.load(tmp_path / "fused" / SCORES).ranks_only == ranks
+    for name in ("calibration_error", "negative_log_likelihood"):
+        assert (measures[name] is None) == ranks
+    with (tmp_path / "fused" / "predictions.csv").open(newline="") as file:
+        assert {row["probability"] == "" for row in csv.DictReader(file)} == {ranks}
+
+
+@EVERY
 def test_what_is_fitted_does_not_move_when_the_labels_of_the_test_are_shuffled(
     runs, rule, tmp_path
 ):
@@ -164,7 +176,7 @@ def test_videos_without_a_label_count_neither_in_the_gain_nor_in_the_curve(runs,
         (0.0, 0.03, 0.05, "does not help provably: .* over temporal includes 0"),
         (-0.02, 0.0, 0.02, "does not help provably: .* includes 0"),
         (-0.05, -0.03, 0.01, "does not help: it is below temporal alone"),
-        (-0.05, -0.03, -0.01, "does not help: it is below temporal alone"),
+        (-0.05, -0.03, -0.01, "The fusion harms: .* over temporal is below 0"),
     ],
 )
 def test_the_verdict_follows_from_the_interval(low, value, high, words):

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +53,8 @@ class Fusion:
                 f"first is {both[0]}: fit it on videos that do not test",
                 "held_out",
             )
-        return self.rule(streams)
+        fused: Scores = self.rule(streams)
+        return replace(fused, ranks_only=not gives_probabilities(self.name))
 
 
 def names() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flowcache.errors import UserError
-from twostream.fusion import Weights, gives_probabilities
+from twostream.fusion import Weights
 from twostream.runs import files
 from twostream.score_fusion import FusedRuns, fuse_scores
 from twostream.scoring.of_runs import scores_of
@@ -130,7 +130,7 @@ def _wrong(run: Scores) -> ChosenVideos:
         "wrong",
         "Videos that it got wrong",
         "Sorted by the probability of the true class, the lowest first.",
-        _videos(rows, [run], rule=None),
+        _videos(rows, [run]),
     )
 
 
@@ -147,13 +147,13 @@ def _rescued_and_lost(fusion: FusedRuns) -> Sequence[ChosenVideos]:
             "rescued",
             "Videos that the fusion rescued",
             f"The fusion is right and {over}, the best run alone, is wrong.",
-            _videos(sorted(rescued, key=lambda r: -float(own[r])), everything, fusion.rule.name),
+            _videos(sorted(rescued, key=lambda r: -float(own[r])), everything),
         ),
         ChosenVideos(
             "lost",
             "Videos that the fusion lost",
             f"{over}, the best run alone, is right and the fusion is wrong.",
-            _videos(sorted(lost, key=lambda r: float(own[r])), everything, fusion.rule.name),
+            _videos(sorted(lost, key=lambda r: float(own[r])), everything),
         ),
     ]
 
@@ -162,13 +162,9 @@ def _probability_of_label(scores: Scores) -> np.ndarray:
     return np.take_along_axis(scores.softmax(), scores.labels[:, None], 1)[:, 0]
 
 
-def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> list[ChosenVideo]:
-    """rule: by which the last of the scores were made of the others; None where none was."""
+def _videos(rows: Sequence[int], scores: Sequence[Scores]) -> list[ChosenVideo]:
     probabilities = [one.softmax() for one in scores]
     right = [one.right() for one in scores]
-    known = [True] * len(scores)
-    if rule is not None:
-        known[-1] = gives_probabilities(rule)
 
     def answer(number: int, row: int) -> Answer:
         of_video = probabilities[number][row]
@@ -176,7 +172,7 @@ def _videos(rows: Sequence[int], scores: Sequence[Scores], rule: str | None) -> 
         return Answer(
             scores[number].name,
             scores[number].classes[best],
-            float(of_video[best]) if known[number] else None,
+            None if scores[number].ranks_only else float(of_video[best]),
             bool(right[number][row]),
         )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from flowcache.errors import UserError
 from flowcache.extraction.videos import find_videos
-from twostream.fusion import gives_probabilities
 from twostream.html_report.content import ReportContent
 from twostream.scoring.scores import Scores
 
@@ -51,7 +50,7 @@ def write_dataset(name: str, content: ReportContent, folder: Path) -> int:
         sample["video_group"] = first.groups[row] if first.groups else identifier
         sample[TRUTH] = fiftyone.Classification(label=first.classes[first.labels[row]])
         for field, one in fields.items():
-            sample[field] = fiftyone.Classification(**prediction(one, row, content))
+            sample[field] = fiftyone.Classification(**prediction(one, row))
         samples.append(sample)
     dataset.add_samples(samples)
     for field in fields:
@@ -107,15 +106,12 @@ def files_of(content: ReportContent, folder: Path) -> Mapping[str, Path]:
     return {identifier: files[identifier] for identifier in ids}
 
 
-def prediction(one: Scores, row: int, content: ReportContent) -> dict[str, Any]:
+def prediction(one: Scores, row: int) -> dict[str, Any]:
     """What a run or the fusion predicts for the video of a row: the arguments of a `Classification`."""
     probabilities = one.softmax()[row]
     best = int(probabilities.argmax())
-    fusion = content.fusion
-    fused = fusion is not None and one.name == fusion.fused.name
-    known = not (fused and fusion and not gives_probabilities(fusion.rule.name))
     return {
         "label": one.classes[best],
-        "confidence": float(probabilities[best]) if known else None,
+        "confidence": None if one.ranks_only else float(probabilities[best]),
         "logits": one.logits[row].astype(float).tolist(),
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream.fusion import Weights, gives_probabilities, needs_held_out, rule_for, shares_for
+from twostream.fusion import Weights, needs_held_out, rule_for, shares_for
 from twostream.protocol.plan import NO_PICTURE, Protocol
 from twostream.runs.split_of_run import index_of
 from twostream.scoring.baseline import size_baseline
@@ -51,14 +51,12 @@ class Outcome:
     """What one run, or one way of fusing several, came to.
 
     folds: the scores of the test videos of each fold, in a row for each seed. parts: the names of the
-        runs that were fused; empty for a run. ranked: the logits merely rank the classes, and say nothing
-        of their probabilities.
+        runs that were fused; empty for a run.
     """
 
     name: str
     folds: tuple[tuple[Scores, ...], ...]
     parts: tuple[str, ...] = ()
-    ranked: bool = False
 
     @functools.cached_property
     def pooled(self) -> list[Scores]:
@@ -136,8 +134,7 @@ def outcomes(protocol: Protocol, ensembles: Sequence[Ensemble], views: str = "")
     def fused(ensemble: Ensemble) -> Outcome:
         folds = [fold.name for fold in protocol.folds]
         scores = each_fold(lambda fold, seed: _fuse(read, folds, fold, seed, ensemble))
-        ranked = not gives_probabilities(ensemble.rule)
-        return Outcome(ensemble.name, scores, ensemble.runs, ranked)
+        return Outcome(ensemble.name, scores, ensemble.runs)
 
     return [*map(run, protocol.runs), *map(fused, ensembles)]
 
@@ -148,7 +145,7 @@ def no_picture(protocol: Protocol, cache: FlowCache) -> Outcome:
     for fold in protocol.folds:
         require_videos(index, cache, (*fold.train, *fold.test), f"videos of fold {fold.name}")
     folds = tuple(size_baseline(index, fold.train, fold.test) for fold in protocol.folds)
-    return Outcome(NO_PICTURE, (folds,) * len(protocol.seeds), ranked=True)
+    return Outcome(NO_PICTURE, (folds,) * len(protocol.seeds))
 
 
 def _fuse(read: Read, folds: Sequence[str], fold: str, seed: int, ensemble: Ensemble) -> Scores:

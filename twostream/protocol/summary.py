@@ -80,18 +80,15 @@ def results_table(summary: dict[str, Any]) -> Table:
     return table
 
 
+_VERDICTS = {1: "fusion helps", -1: "fusion harms", 0: "no gain can be told apart"}
+
+
 def gain_sentences(summary: dict[str, Any]) -> list[str]:
     """What each fusion gains over the better run, and whether that can be told from chance."""
     sentences = []
     for gain in summary["gains"]:
         comparison = comparison_of(gain)
-        verdict = (
-            "fusion helps"
-            if comparison.gain.low > 0
-            else "fusion harms"
-            if comparison.gain.high < 0
-            else "no gain can be told apart"
-        )
+        verdict = _VERDICTS[comparison.direction]
         sentences.append(
             f"{gain['of']} over {gain['over']}, {MEASURES[gain['measure']]}: {comparison}: {verdict}"
         )
@@ -134,7 +131,9 @@ def _gain(one: Outcome, other: Outcome, measure: Measure) -> dict[str, float]:
 
 def _mean(measure: Callable[[Scores], float], one: Outcome) -> float | None:
     """Of probabilities, over the seeds; None where there are only ranks."""
-    return None if one.ranked else float(np.mean([measure(scores) for scores in one.pooled]))
+    if one.pooled[0].ranks_only:
+        return None
+    return float(np.mean([measure(scores) for scores in one.pooled]))
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -60,15 +60,19 @@ def _cell(measures: Mapping[str, Any], name: str) -> str:
     value, bounds = measures[name], measures["intervals"].get(name)
     if bounds:
         return str(Interval(value, *bounds))
+    if value is None:
+        return ""
     return f"{value:.2f}" if name == "negative_log_likelihood" else f"{100 * value:.1f}"
 
 
 def write_predictions(path: Path, scores: Scores) -> None:
     """A CSV file: video, label, prediction, its probability, the label's probability; worst first.
 
-    What has no label comes last, with two empty fields.
+    What has no label comes last, with two empty fields. Where scores merely rank, there are no
+    probabilities.
     """
     probabilities = scores.softmax()
+    digits = (lambda _: "") if scores.ranks_only else "{:.4f}".format
     best = probabilities.argmax(1)
     own = np.where(scores.labels < 0, np.inf, probabilities[np.arange(len(scores)), scores.labels])
     written = [
@@ -76,8 +80,8 @@ def write_predictions(path: Path, scores: Scores) -> None:
             scores.ids[row],
             (*scores.classes, "")[scores.labels[row]],
             scores.classes[best[row]],
-            f"{probabilities[row, best[row]]:.4f}",
-            "" if scores.labels[row] < 0 else f"{own[row]:.4f}",
+            digits(probabilities[row, best[row]]),
+            "" if scores.labels[row] < 0 else digits(own[row]),
         ]
         for row in sorted(range(len(scores)), key=lambda row: (own[row], scores.ids[row]))
     ]
@@ -105,8 +109,10 @@ def accuracies(scores: Scores) -> dict[str, Any]:
     """What `metrics.json` has of scores, see docs/formats.md: shares that are right, with intervals.
 
     Of the videos that have a label; ScoresError where none has one. Without the top 5 where there are no
-    more than five classes, since all videos are right then.
+    more than five classes, since all videos are right then. None is what needs probabilities, where the
+    scores merely rank.
     """
+    sure = not scores.ranks_only
     scores = scores.labelled()
     top5 = {"top5": scores.top(5)} if len(scores.classes) > 5 else {}
     bounds = {measure: interval([scores], measure) for measure in MEASURES}
@@ -115,8 +121,8 @@ def accuracies(scores: Scores) -> dict[str, Any]:
         "top1": scores.top(1),
         **top5,
         "mean_class": scores.mean_class_accuracy(),
-        "calibration_error": expected_calibration_error(scores),
-        "negative_log_likelihood": negative_log_likelihood(scores),
+        "calibration_error": expected_calibration_error(scores) if sure else None,
+        "negative_log_likelihood": negative_log_likelihood(scores) if sure else None,
         "intervals": {
             **{measure: [bound.low, bound.high] for measure, bound in bounds.items()},
             "level": 0.95,

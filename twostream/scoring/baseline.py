@@ -48,6 +48,7 @@ def size_baseline(index: VideoIndex, train: Sequence[str], test: Sequence[str]) 
         classes=index.classes,
         trained_on=tuple(sorted(train)),
         groups=tuple(item.group for item in asked),
+        ranks_only=True,
     )
 
 

@@ -71,6 +71,13 @@ class Comparison:
     gain: Interval
     p: float
 
+    @property
+    def direction(self) -> Literal[1, 0, -1]:
+        """1 where the whole interval is above 0, −1 where it is below, 0 where neither can be told."""
+        if self.gain.low > 0:
+            return 1
+        return -1 if self.gain.high < 0 else 0
+
     def __str__(self) -> str:
         """As `+4.8 [+0.9, +9.5], p 0.031`."""
         return f"{self.gain:+}, p {self.shown_p}"

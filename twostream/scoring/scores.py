@@ -47,6 +47,8 @@ class Scores:
         probabilities (softmax).
     groups: (N) the group of each video; videos of one group (one recording, one person) are no
         independent observations. Empty where that is not known: each is a group of its own.
+    ranks_only: the logits say which class is the likelier one, and not how likely it is, as the margins
+        of a support vector machine do: their softmax is no probability.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Scores:
     crops: int = 0
     groups: tuple[str, ...] = ()
     average: Average = "logits"
+    ranks_only: bool = False
 
     def __post_init__(self) -> None:
         n, k = len(self.ids), len(self.classes)
@@ -144,6 +147,7 @@ class Scores:
                 views=np.array([self.clips, self.crops]),
                 groups=np.array(self.groups, np.str_),
                 average=np.array(self.average),
+                ranks_only=np.array(self.ranks_only),
             )
 
     @classmethod
@@ -163,6 +167,7 @@ class Scores:
                     crops=int(crops),
                     groups=_texts(file["groups"]) if "groups" in file else (),
                     average=cast(Average, str(file["average"]) if "average" in file else "logits"),
+                    ranks_only="ranks_only" in file and bool(file["ranks_only"]),
                 )
         except FileNotFoundError:
             raise ScoresError(

@@ -131,8 +131,8 @@ def test_a_rule_without_probabilities_gives_no_confidence(write_runs):
         write_runs(told_streams(seed=1), told_streams(seed=2, part="held out")), rule="svm"
     )
     fused = content.all[-1]
-    assert prediction(fused, 0, content)["confidence"] is None
-    assert prediction(content.runs[0], 0, content)["confidence"] > 0
+    assert prediction(fused, 0)["confidence"] is None
+    assert prediction(content.runs[0], 0)["confidence"] > 0
 
 
 def test_without_the_package_its_extra_is_named(monkeypatch):
