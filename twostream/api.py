@@ -19,7 +19,7 @@ from twostream.data.clip_spec import ClipSpec
 from twostream.data.streams import STREAMS, Stream
 from twostream.exporting.export import Exported
 from twostream.exporting.export import export as write_exported
-from twostream.fusion import Weights, rule_for
+from twostream.fusion import FUSED, Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
@@ -257,7 +257,7 @@ def run_protocol(
         opened, Path(folder), from_flat(ProtocolOptions, options), planned, listener.say
     )
     if ensembles is None:
-        ensembles = [Ensemble("fused", tuple(runs))] if len(runs) > 1 else []
+        ensembles = [Ensemble(FUSED, tuple(runs))] if len(runs) > 1 else []
     refuse_unfit(protocol, ensembles)
     if left := work(protocol, opened, listener=listener):
         raise RuntimeError(f"another process is at work on {left[0]}: call again when it has ended")

@@ -92,9 +92,14 @@ class EntryInfo:
             raise ValueError(f"{self.frames} frames cannot have {self.fields} fields")
 
     @property
+    def values(self) -> int:
+        """How many displacement components there are."""
+        return self.fields * self.recipe.components * self.height * self.width
+
+    @property
     def saturated_share(self) -> float:
-        """The share of displacement components that lay beyond the bound."""
-        return self.saturated / (self.fields * self.recipe.components * self.height * self.width)
+        """The share of them that lay beyond the bound."""
+        return self.saturated / self.values
 
     def to_json(self) -> str:
         """As text, keys sorted, the recipe and the source nested."""

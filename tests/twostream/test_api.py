@@ -102,6 +102,10 @@ def test_a_network_of_ones_own_has_the_best_weights_and_must_be_passed_to_be_use
     with pytest.raises(ts.UserError, match=r"Mean of your own: pass it"):
         ts.load(run)
     assert ts.load(run, networks={"temporal": Mean()}).names == ["temporal"]
+    with pytest.raises(
+        ts.UserError, match="there is no run tempural, for which a network is passed"
+    ):
+        ts.load(run, networks={"tempural": Mean()})
     with pytest.raises(ts.UserError, match="name a run"):
         ts.load()
 

@@ -1,5 +1,6 @@
 """What `train` and `pretrain` share: a run begins with the options that are given, or is resumed."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def learn(
                 opened, folder, run_options, resume=resume, overwrite=overwrite, listener=listener
             )
     except KeyboardInterrupt:
-        again = f"twostream {ctx.info_name} --stream {run_options.stream} --run {folder} --resume"
+        words = ["--stream", run_options.stream, "--cache", str(cache), "--run", str(folder)]
+        again = shlex.join(["twostream", str(ctx.info_name), *words, "--resume"])
         errors.print(
             f"stopped after epoch {ended}: `{again}` goes on from there"
             if ended

@@ -136,16 +136,16 @@ JSON = click.option(
 
 
 class Jobs(click.ParamType[int]):
-    """A number of processes as joblib counts them: 0 is none at all."""
+    """A number of processes as joblib counts them."""
 
     name = "integer"
 
     def convert(self, value: Any, *_: Any) -> int:
-        """1 or more, or −1 for all cores."""
+        """1 or more, −1 for all cores, −2 for all but one, and so on."""
         if len(str(value)) < 10 and str(value).lstrip("-").isdecimal() and int(value) != 0:
             return int(value)
         raise click.BadParameter(
-            f"{value} is no number of processes: 1 or more, or -1 for all cores"
+            f"{value} is no number of processes: 1 or more, -1 for all cores, or -2 for all but one"
         )
 
 

@@ -86,7 +86,8 @@ def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str], 
             damaged.append(str(found))
             continue
         size = opened.path(identifier).stat().st_size
-        groups.setdefault(identifier.rpartition("/")[0] or ".", []).append((found, size))
+        folder, slash, _ = identifier.partition("/")
+        groups.setdefault(folder if slash else ".", []).append((found, size))
         if found.partial:
             partial.append(f"{identifier}: {found.partial}")
     unknown = sum(
@@ -100,7 +101,7 @@ def _by_class(opened: Any) -> tuple[list[dict[str, Any]], list[str], list[str], 
         if not pairs:
             continue
         fields = sum(one.fields for one, _ in pairs)
-        values = sum(one.fields * 2 * one.height * one.width for one, _ in pairs)
+        values = sum(one.values for one, _ in pairs)
         rows.append(
             {
                 "class": name,

@@ -1,5 +1,6 @@
 """`twostream protocol`: all folds and seeds of an experiment, and what they come to."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,7 @@ def protocol(
     """
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
+    from twostream.fusion import FUSED
     from twostream.protocol import plan
     from twostream.protocol.results import Ensemble, refuse_unfit
     from twostream.protocol.summary import figures, gain_sentences, results_table
@@ -125,7 +127,7 @@ def protocol(
 
     names = tuple(planned.runs)
     refuse_fusion_of_one(ctx, names, also=["fit_on"])
-    ensembles = [Ensemble("fused", names, rule, weights, fit_on)] if len(names) > 1 else []
+    ensembles = [Ensemble(FUSED, names, rule, weights, fit_on)] if len(names) > 1 else []
     refuse_unfit(planned, ensembles)
 
     def on_training(training: plan.Training, number: int, count: int) -> None:
@@ -142,8 +144,11 @@ def protocol(
             if views and not left:
                 score_views(planned, opened, views, listener=listener)
     except KeyboardInterrupt:
-        again = f"twostream protocol --cache {cache} --run {run}"
-        again += f" --views {views}" if views else ""
+        words = ["--cache", str(cache), "--run", str(run)]
+        how = {"rule": rule, "fit_on": fit_on, "views": views}
+        for name in given_by_user(ctx, [*how]):
+            words += [f"--{name.replace('_', '-')}", how[name]]
+        again = shlex.join(["twostream", "protocol", *words])
         errors.print(f"stopped: `{again}` goes on from there", soft_wrap=True)
         ctx.exit(130)
     if left:

@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
+from twostream.fusion import FUSED
 from twostream.scoring.scores import Scores
-
-FUSED = "fused"
-"""What the scores of a fusion are called, beside the names of its runs."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -49,6 +49,11 @@ def load_network(path: Path, network: "nn.Module | None" = None) -> Network:
             "run",
         )
     if ending == ".onnx":
+        if network is not None:
+            raise UserError(
+                f"{path} holds its network, and there is no use for one that is passed: leave it out",
+                "networks",
+            )
         from twostream.prediction.onnx_network import OnnxNetwork
 
         return OnnxNetwork.load(path)

@@ -78,6 +78,12 @@ class Predictor:
         if not folders:
             raise UserError("there is nothing to predict with: name a run", "run")
         self.names = names_of(folders, "run")
+        if unknown := sorted(set(networks or {}) - set(self.names)):
+            raise UserError(
+                f"there is no run {unknown[0]}, for which a network is passed: choose from "
+                f"{', '.join(self.names)}",
+                "networks",
+            )
         self._folders = folders
         self._rules: dict[tuple[str, Weights], Fusion] = {}
         self.networks: list[Network] = [
@@ -112,12 +118,14 @@ class Predictor:
         ]
         return list(dict.fromkeys(notes))
 
-    def rule(self, name: str = "softmax", weights: Weights = ()) -> Fusion:
+    def rule(self, name: str = "softmax", weights: Weights | float = ()) -> Fusion:
         """A fusion rule for the runs; what is fitted is fitted once, on the runs' validation scores.
 
         Raises UserError for a rule or weights that cannot be, and where a run has no such scores.
         """
-        key = name, weights if weights == "fit" else tuple(weights)
+        if weights != "fit":
+            weights = tuple(np.atleast_1d(weights).tolist())
+        key = name, weights
         if key not in self._rules:
             fits = needs_held_out(name, weights)
             held_out = held_out_scores_of(self._folders) if fits else ()

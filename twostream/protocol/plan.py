@@ -13,6 +13,7 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.split_lists.file_text import numbered_lines
 from twostream.data.streams import STREAMS
+from twostream.fusion import FUSED
 from twostream.option_fields import from_flat
 from twostream.protocol.folds import Fold, make_folds
 from twostream.protocol.leaks import find_leaks, sentence_about
@@ -21,16 +22,14 @@ from twostream.runs.model_recipe import standard
 from twostream.runs.run_json import write_json
 from twostream.runs.split_of_run import index_of
 from twostream.runs.training_options import SplitOptions, TrainOptions
+from twostream.scoring.baseline import NO_PICTURE
 
 RECORD = "protocol.json"
-
-NO_PICTURE = "no picture"
-"""The name of what size, length and frame rate alone tell, beside those of the trainings."""
 
 OF_PROTOCOL = (*{each.name for each in fields(SplitOptions)} - {"validation_share"}, "seed")
 """What a training cannot say for itself: which videos train and test, and with which seed."""
 
-_TAKEN = ("", ".", "..", "fused", NO_PICTURE)
+_TAKEN = ("", ".", "..", FUSED, NO_PICTURE)
 """What a training cannot be called."""
 
 
@@ -121,8 +120,8 @@ def begin(
     runs = {name: standard(run) for name, run in runs.items()}
     if not runs or any(name in _TAKEN or "/" in name for name in runs):
         raise UserError(
-            "each training needs a name of its own, which can be that of a folder and is not `fused` or "
-            "`no picture`",
+            f"each training needs a name of its own that can be a folder's, and is neither `{FUSED}` nor "
+            f"`{NO_PICTURE}`",
             "trainings",
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,9 @@ import numpy as np
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.fusion import Weights, needs_held_out, rule_for, shares_for
-from twostream.protocol.plan import NO_PICTURE, Protocol
+from twostream.protocol.plan import Protocol
 from twostream.runs.split_of_run import index_of
-from twostream.scoring.baseline import size_baseline
+from twostream.scoring.baseline import NO_PICTURE, size_baseline
 from twostream.scoring.evaluate import require_videos
 from twostream.scoring.of_runs import held_out_scores_of, scores_of
 from twostream.scoring.scores import Scores, ScoresError

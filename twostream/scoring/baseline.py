@@ -11,9 +11,12 @@ import numpy as np
 from twostream.data.index import Item, VideoIndex
 from twostream.scoring.scores import Scores
 
+NO_PICTURE = "no picture"
+"""What such scores are called, beside those of runs."""
+
 
 def size_baseline(index: VideoIndex, train: Sequence[str], test: Sequence[str]) -> Scores:
-    """Scores of `test` videos by the nearest of the `train` videos, as scores named "no picture".
+    """Scores of `test` videos by the nearest of the `train` videos, as scores named `NO_PICTURE`.
 
     Near is a small Euclidean distance between (width, height, frames, frame rate), whose logarithms have
     a deviation of 1 over the training videos. The logits are ranks: 0 for the class of the nearest
@@ -41,7 +44,7 @@ def size_baseline(index: VideoIndex, train: Sequence[str], test: Sequence[str]) 
         order = np.lexsort((-np.bincount(labels, minlength=classes), -as_near, nearest))
         logits[row, order] = -np.arange(classes)
     return Scores(
-        name="no picture",
+        name=NO_PICTURE,
         ids=tuple(item.id for item in asked),
         logits=logits,
         labels=np.array([item.label for item in asked], np.int64),

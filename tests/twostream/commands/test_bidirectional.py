@@ -19,8 +19,12 @@ EXTRACT = "extract-flow videos/ --cache both --algorithm farneback --step 2"
 
 
 def test_a_stream_of_both_directions_is_trained_and_answers_alike_everywhere(copy):
-    succeed(f"{EXTRACT} --backward")
+    succeed(f"{EXTRACT} --backward --bound 1")
     assert "forward and backward" in succeed("cache info --cache both")
+    *_, together = json.loads(succeed("cache info --cache both --json"))["classes"]
+    infos = [info for _, info in FlowCache.open(copy / "both").infos()]
+    share = sum(info.saturated for info in infos) / sum(info.values for info in infos)
+    assert together["saturated"] == pytest.approx(share) != 0
     assert "8 entries" in succeed("cache verify --cache both")
     succeed(f"train --cache both --stream bidirectional {SMALL} --length 4")
     scores = Scores.load(copy / "runs" / "bidirectional" / "scores.npz")

@@ -205,7 +205,8 @@ def test_an_interrupted_training_says_how_to_go_on(epochs, words, work, tmp_path
     assert "Traceback" not in result.output
     if epochs:
         assert "after epoch 2" in result.output
-        assert f"twostream train --stream spatial --run {tmp_path / 'r'} --resume" in result.output
+        again = f"train --stream spatial --cache cache --run {tmp_path / 'r'} --resume"
+        assert f"`twostream {again}` goes on" in result.output
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])

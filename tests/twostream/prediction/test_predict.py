@@ -74,6 +74,13 @@ def test_a_prediction_equals_the_evaluation_of_the_videos_entry(trained, rule, c
                 assert probability == pytest.approx(by_class[word], abs=1e-5)
 
 
+def test_a_weight_may_be_the_share_of_the_second_run(trained):
+    folder, _ = trained
+    predictor = Predictor(runs_of(folder))
+    one, several = (predictor.rule("softmax", weights) for weights in (0.3, (0.7, 0.3)))
+    assert one.shares == pytest.approx(several.shares)
+
+
 def test_one_stream_alone_predicts_without_a_fusion(trained):
     folder, _ = trained
     predictor = Predictor(runs_of(folder, "temporal"))

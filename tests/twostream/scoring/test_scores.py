@@ -1,6 +1,5 @@
 import zipfile
 from dataclasses import replace
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -197,7 +196,7 @@ def cut(path):
 def one_byte_changed(path):
     scores().save(path)
     content = bytearray(path.read_bytes())
-    with ZipFile(path) as file:
+    with zipfile.ZipFile(path) as file:
         logits = file.getinfo("logits.npy")
     # Between the parts of such a file there are bytes that mean nothing.
     content[logits.header_offset + 30 + len("logits.npy") + logits.compress_size // 2] ^= 255
