@@ -22,6 +22,7 @@ from flowcache.cache.store import FlowCache
 from twostream import stages
 from twostream.data.index import read_index
 from twostream.data.splits import Split
+from twostream.learning import spec_of
 from twostream.option_fields import from_flat
 from twostream.runs.checkpoint import build_network
 from twostream.runs.training_options import TrainOptions
@@ -36,7 +37,7 @@ def epoch(cache: FlowCache, stream: str, model: str, batches: int, workers: int)
     options = from_flat(TrainOptions, {"stream": stream, "model": model, "batch_size": 8})
     index = read_index(cache)
     empty = Split((), (), ())
-    spec = stages.spec_of(options, cache, index.classes, empty)
+    spec = spec_of(options, cache, index.classes, empty)
     training = Training(
         build_network(spec), Classification(len(index.classes)), options.schedule, lambda _: None
     )

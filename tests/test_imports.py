@@ -89,7 +89,7 @@ FLOORS = {
         {"models"},
         {"runs"},
         {"scoring", "training"},
-        {"fusion", "report"},
+        {"fusion", "report", "learning"},
         {"prediction", "inspect", "demo", "stages", "score_fusion"},
         {"explanation"},
         {"protocol", "timeline", "exporting", "html_report"},

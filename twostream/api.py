@@ -19,7 +19,7 @@ from twostream.data.clip_spec import ClipSpec
 from twostream.data.streams import STREAMS, Stream
 from twostream.exporting.export import Exported
 from twostream.exporting.export import export as write_exported
-from twostream.fusion import FUSED, Weights, rule_for
+from twostream.fusion import Weights, rule_for
 from twostream.nets.model_card import OF_NO_PAPER, Card
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import mean_and_std
@@ -38,7 +38,7 @@ from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import Average, SplitOptions, TrainOptions
 from twostream.scoring.align import align
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import FUSED, Scores
 from twostream.timeline.options import TimelineOptions
 from twostream.timeline.predict import Timeline, predict_timeline
 

@@ -1,44 +1,25 @@
 """The stages joined on files: cache → split → network → checkpoint → scores; see also score_fusion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
-
-from flowcache.atomic import remove_leftovers
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.index import Item
-from twostream.data.splits import Split, write_split
-from twostream.data.streams import STREAMS
-from twostream.option_fields import to_flat
+from twostream.learning import learn
 from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
-from twostream.runs.checkpoint import add_spec, build_network, load_checkpoint
-from twostream.runs.initial_weights import learnt_with, load_weights
-from twostream.runs.model_recipe import card_of, complete, filled_in, starts_from_weights
-from twostream.runs.resumption import refuse_other_data, resumption
-from twostream.runs.run_json import (
-    is_first_process,
-    is_taken,
-    precision_of,
-    refuse_taken,
-    start_run,
-)
-from twostream.runs.spec import Spec
-from twostream.runs.split_of_run import groups_of, split_cache
+from twostream.runs.checkpoint import load_checkpoint
+from twostream.runs.model_recipe import complete
+from twostream.runs.run_json import is_first_process, precision_of
+from twostream.runs.split_of_run import groups_of
 from twostream.runs.training_options import Average, RunOptions, TrainOptions
-from twostream.scoring.baseline import size_baseline
 from twostream.scoring.evaluate import items_of_split, score
-from twostream.scoring.frame_rates import frame_rates_of, unlike_rates
+from twostream.scoring.frame_rates import unlike_rates
 from twostream.scoring.scores import Scores
-from twostream.training.data import ClipData
-from twostream.training.fit import Row, fit, processes_of
-from twostream.training.loggers import require_logger
-from twostream.training.module import Classification, Objective, Training, own_loss
+from twostream.training.fit import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +40,7 @@ class Listener:
 
 
 SILENT = Listener()
-"""What the helping processes of a distributed run have."""
+"""Nobody, as in the helping processes of a distributed run."""
 
 
 def train(
@@ -83,14 +64,18 @@ def train(
     where the folder holds a run that is neither resumed nor replaced.
     """
     asked, options = options, complete(options, folder if resume else None)
-    if not _learn(
+    if not is_first_process():
+        listener = SILENT
+    if not learn(
         cache,
         folder,
         options,
         asked=asked,
         resume=resume,
         overwrite=overwrite,
-        listener=listener,
+        say=listener.say,
+        on_epoch=listener.on_epoch,
+        progress_bar=listener.progress_bar,
         init=options.init,
         network=network,
     ):
@@ -126,14 +111,18 @@ def pretrain(
     False in the helping processes of a distributed run. UserError for a model without a pretraining, and
     for a folder as `train` has it.
     """
-    return _learn(
+    if not is_first_process():
+        listener = SILENT
+    return learn(
         cache,
         folder,
         complete(options, folder if resume else None),
         asked=options,
         resume=resume,
         overwrite=overwrite,
-        listener=listener,
+        say=listener.say,
+        on_epoch=listener.on_epoch,
+        progress_bar=listener.progress_bar,
         pretraining=True,
     )
 
@@ -224,166 +213,3 @@ def evaluate(
     write_predictions(place(files.PREDICTIONS), scores)
     write_metrics(place(files.METRICS), metrics)
     return scores
-
-
-def spec_of(
-    options: RunOptions,
-    cache: FlowCache,
-    classes: tuple[str, ...],
-    split: Split,
-    pretraining: bool = False,
-) -> Spec:
-    """All that builds and feeds the network of a run: what was left to the model is filled in."""
-    card, usual_length = card_of(options), STREAMS[options.stream].length
-    return Spec(
-        stream=options.stream,
-        model=options.model,
-        options=options.options,
-        classes=classes,
-        clip=card.fill(options.clip, options.stream, usual_length),
-        recipe=cache.recipe,
-        split=split,
-        pretraining=pretraining,
-    )
-
-
-def try_clip(spec: Spec) -> None:
-    """ClipSizeError where the network does not admit such clips: shapes alone, without computing."""
-    values, clip = spec.values, spec.clip
-    with torch.device("meta"), torch.no_grad():
-        network = build_network(spec).network.eval()
-        network(torch.empty(1, clip.length, values.channels, clip.crop, clip.crop))
-
-
-def _learn(
-    cache: FlowCache,
-    folder: Path,
-    options: RunOptions,
-    *,
-    asked: RunOptions,
-    resume: bool,
-    overwrite: bool,
-    listener: Listener,
-    pretraining: bool = False,
-    init: str = "none",
-    network: Any = None,
-) -> bool:
-    """Divide the videos, build the network and train it: what training and pretraining share.
-
-    options: with nothing left to the model, see `complete`. asked: as they were before that.
-    Returns False in the helping processes of a distributed run.
-    """
-    require_logger(options.trainer.logger)
-    if resume and overwrite:
-        raise UserError("a run is resumed or overwritten: leave out one of the two", "overwrite")
-    first = is_first_process()
-    if not first:
-        listener = SILENT
-    elif not resume:
-        refuse_taken(folder, overwrite)
-    say, schedule = listener.say, options.schedule
-    index, split = split_cache(cache, options.split, options.seed, say)
-    if len(index.classes) < 2 and not pretraining:
-        raise UserError(
-            f"{cache.root} has one class, {index.classes[0]}, and there is nothing to tell apart: "
-            "extract videos of another"
-        )
-    taught = index.select((*split.train, *split.validation))
-    spec = spec_of(options, cache, index.classes, split, pretraining)
-    spec = replace(
-        spec,
-        learnt=tuple(sorted({item.sha256 for item in taught})),
-        frame_rates=frame_rates_of(taught),
-    )
-    if network is None:
-        try_clip(spec)
-    with cache.entry(taught[0].id) as entry:
-        spec.values.read(entry, [0])  # what the cache lacks shows before the folder is taken
-    going_on = resumption(folder) if resume else None
-    if going_on:
-        refuse_other_data(folder, going_on.spec, spec, taught)
-        spec = replace(spec, learnt=going_on.spec.learnt)
-        if going_on.note:
-            say(going_on.note)
-    if not pretraining:
-        told = size_baseline(index, [item.id for item in taught], split.test).top(1)
-        say(f"size, length and frame rate alone tell the class of {told:.0%} of the test videos")
-    lightning.seed_everything(options.seed, verbose=False)
-    model = build_network(spec, network)
-    if network is not None and init == "auto":
-        init = "none"  # a user's own network starts as it is handed over
-    elif schedule.body_rate == 0 and not going_on and not starts_from_weights(options):
-        raise UserError(
-            "layers that start at random cannot be frozen: leave body rate out", "body_rate"
-        )
-    if schedule.patience and not split.validation:
-        raise UserError("nothing is held out by which to stop: give a validation share", "patience")
-    if init != "none" and not going_on:
-        spec = replace(spec, learnt=learnt_with(init, spec, index))
-        for note in load_weights(model, init):
-            say(f"weights: {note}")
-    parameters = sum(p.numel() for p in model.parameters())
-    batches_a_step = options.trainer.accumulate * processes_of(options.trainer)
-    epochs = schedule.epochs_for(len(split.train), batches_a_step)
-    say(f"{options.model}, {parameters:,} parameters, {epochs} epochs")
-    data = ClipData(
-        cache,
-        index.select(split.train),
-        index.select(split.validation),
-        spec.values,
-        spec.clip,
-        seed=options.seed,
-        batch_size=schedule.batch_size,
-        workers=options.jobs,
-        first_epoch=going_on.next_epoch if going_on else 0,
-        repeats=schedule.clips_an_epoch,
-        segments=schedule.segments,
-    )
-
-    def claim() -> None:
-        """Make the folder this run's own."""
-        start_run(
-            folder,
-            options,
-            left_to_model=filled_in(asked, options),
-            cache=str(cache.root),
-            recipe=str(cache.recipe),
-            split=split.digest,
-        )
-        write_split(folder / files.SPLIT, index, split)
-
-    replaces = is_taken(folder)
-    if first:
-        remove_leftovers(folder.glob(".*"))
-        if not going_on and not replaces:
-            claim()
-    trainer = fit(
-        Training(
-            model,
-            _objective(options, len(index.classes), pretraining),
-            schedule,
-            lambda content: add_spec(content, spec),
-            options.seed,
-        ),
-        data,
-        folder,
-        epochs=epochs,
-        ema=schedule.ema,
-        keep=schedule.keep,
-        patience=schedule.patience,
-        validated=bool(split.validation),
-        resume_from=going_on.path if going_on else None,
-        before_first_checkpoint=claim if replaces and not going_on else None,
-        on_epoch=lambda row: listener.on_epoch(row, epochs),
-        progress_bar=listener.progress_bar,
-        options=options.trainer,
-        told=to_flat(options),
-    )
-    return bool(trainer.is_global_zero)
-
-
-def _objective(options: RunOptions, classes: int, pretraining: bool) -> Objective:
-    if pretraining:
-        return own_loss
-    smoothing = options.label_smoothing if isinstance(options, TrainOptions) else 0.0
-    return Classification(classes, smoothing)

@@ -12,6 +12,7 @@ from twostream.data.clip_reader import ClipReader
 from twostream.data.clip_spec import ClipSpec
 from twostream.data.index import read_index
 from twostream.data.splits import Split
+from twostream.learning import spec_of, try_clip
 from twostream.nets.layers import ClipSizeError
 from twostream.runs import files
 from twostream.runs.checkpoint import load_checkpoint
@@ -177,7 +178,7 @@ def test_clips_are_the_models_where_nothing_else_is_said(
     stream, model, clip, length, crop, resize, toy
 ):
     told = TrainOptions(stream=stream, model=model, clip=ClipSpec(stride=2, **clip))
-    spec = stages.spec_of(told, toy, ("a", "b"), Split((), (), ()))
+    spec = spec_of(told, toy, ("a", "b"), Split((), (), ()))
     assert spec.clip == ClipSpec(length=length, crop=crop, resize=resize, stride=2)
     assert spec.pretraining is False
 
@@ -193,7 +194,7 @@ def test_trying_a_clip_draws_nothing(plain_recipe):
         split=Split((), (), ()),
     )
     draws = torch.get_rng_state()
-    stages.try_clip(spec)
+    try_clip(spec)
     assert torch.equal(torch.get_rng_state(), draws)
 
 
@@ -326,7 +327,5 @@ def test_a_training_says_how_much_is_told_without_a_picture(
     ],
 )
 def test_frames_lie_as_far_apart_as_in_the_models_paper(model, length, stride, toy):
-    spec = stages.spec_of(
-        TrainOptions(stream="spatial", model=model), toy, ("a", "b"), Split((), (), ())
-    )
+    spec = spec_of(TrainOptions(stream="spatial", model=model), toy, ("a", "b"), Split((), (), ()))
     assert (spec.clip.length, spec.clip.stride) == (length, stride)

@@ -99,13 +99,13 @@ def protocol(
     """
     from flowcache.cache.store import FlowCache
     from twostream.commands._progress import Bar
-    from twostream.fusion import FUSED
     from twostream.protocol import plan
     from twostream.protocol.results import Ensemble, refuse_unfit
     from twostream.protocol.summary import figures, gain_sentences, results_table
     from twostream.protocol.work import score_views, work
     from twostream.runs.files import of_views, read_views
     from twostream.runs.run_json import write_json
+    from twostream.scoring.scores import FUSED
     from twostream.stages import Listener
 
     if views:

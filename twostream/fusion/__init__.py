@@ -17,9 +17,6 @@ if TYPE_CHECKING:  # so that the command line can list the rules at once
 FusionRule = Callable[[Sequence["Scores"]], "Scores"]
 """Aligned scores of several runs → the fused scores."""
 
-FUSED = "fused"
-"""What the scores of a fusion are called, beside the names of its runs."""
-
 Weights = Sequence[float] | Literal["fit"]
 """A weight for each run, or the second's share of two; none: all alike; or fitted, see `create_rule`."""
 
@@ -156,6 +153,8 @@ def names_of(folders: Sequence[Path], parameter: str) -> list[str]:
     UserError, which names the parameter that has the folders, where two runs have one name, and where
     one of several is called "fused", as their fusion is.
     """
+    from twostream.scoring.scores import FUSED
+
     names = [name_of_run(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise UserError("two of the runs have folders of one name: rename one", parameter)

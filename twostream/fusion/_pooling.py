@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
-from twostream.fusion import FUSED
-from twostream.scoring.scores import Scores
+from twostream.scoring.scores import FUSED, Scores
 
 Floats = npt.NDArray[np.float64]
 

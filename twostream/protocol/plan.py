@@ -13,7 +13,6 @@ from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
 from twostream.data.split_lists.file_text import numbered_lines
 from twostream.data.streams import STREAMS
-from twostream.fusion import FUSED
 from twostream.option_fields import from_flat
 from twostream.protocol.folds import Fold, make_folds
 from twostream.protocol.leaks import find_leaks, sentence_about
@@ -23,6 +22,7 @@ from twostream.runs.run_json import write_json
 from twostream.runs.split_of_run import index_of
 from twostream.runs.training_options import SplitOptions, TrainOptions
 from twostream.scoring.baseline import NO_PICTURE
+from twostream.scoring.scores import FUSED
 
 RECORD = "protocol.json"
 

@@ -28,6 +28,9 @@ _UNREADABLE = (
     zlib.error,
 )
 
+FUSED = "fused"
+"""What the scores of a fusion are called, beside the names of its runs."""
+
 
 class ScoresError(UserError):
     """Scores that cannot be read, or do not belong together; the message says which."""

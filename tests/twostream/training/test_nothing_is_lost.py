@@ -14,7 +14,7 @@ from made_runs import KilledError, checkpoint, killed_after, same, weights
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
-from twostream import stages
+from twostream import learning, stages
 from twostream.data.splits import Split
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.files import BEST, LAST, PREVIOUS, RECORD
@@ -94,7 +94,7 @@ def test_a_run_is_replaced_when_the_first_epoch_of_the_new_one_has_ended(
     stages.train(toy, tmp_path, options(schedule={"epochs": 1}))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(stages.Training, "validation_step", _die)
+        patch.setattr(learning.Training, "validation_step", _die)
         with pytest.raises(KilledError):
             stages.train(toy, tmp_path, options(seed=1), overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

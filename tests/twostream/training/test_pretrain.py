@@ -8,7 +8,7 @@ from made_runs import KilledError, checkpoint, killed_after, rows_of
 from torch import nn
 
 from flowcache.errors import UserError
-from twostream import stages
+from twostream import learning, stages
 from twostream.data.clip_reader import ClipReader
 from twostream.nets.layers import ClipSizeError
 from twostream.runs.checkpoint import load_checkpoint
@@ -219,7 +219,7 @@ def test_weights_that_have_learnt_from_videos_that_would_test_are_refused(
         ]
         (tmp_path / "list").write_text("".join(f"{i}.avi\n" for i in [*group, *rest]))
         own = replace(own, split=SplitOptions(test_list=str(tmp_path / "list")))
-    monkeypatch.setattr(stages, "fit", None)  # it never comes so far
+    monkeypatch.setattr(learning, "fit", None)  # it never comes so far
     with pytest.raises(UserError, match=r"best\.ckpt has learnt from videos") as caught:
         stages.train(toy, tmp_path / "run", own)
     assert "\n" not in str(caught.value)

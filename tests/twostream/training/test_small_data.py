@@ -11,7 +11,7 @@ from made_runs import checkpoint, rows_of, same, weights
 import twostream as ts
 from flowcache import plugins
 from flowcache.errors import UserError
-from twostream import models, stages
+from twostream import learning, models, stages
 from twostream.data.clip_spec import ClipSpec
 from twostream.nets.normalize import Normalized
 from twostream.nets.pretrained import load_published
@@ -193,7 +193,7 @@ def test_a_frozen_body_stays_and_the_head_learns(toy, tmp_path, options, monkeyp
     }
     assert changed == {"backbone._fc.weight", "backbone._fc.bias"}
     # Its weights come from its checkpoint now, and not from the package.
-    monkeypatch.setattr(stages, "starts_from_weights", lambda _: False)
+    monkeypatch.setattr(learning, "starts_from_weights", lambda _: False)
     stages.train(toy, tmp_path, plan, resume=True)
 
 
