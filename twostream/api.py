@@ -33,10 +33,10 @@ from twostream.protocol.work import score_views, work
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.checkpoint_file import write_checkpoint
-from twostream.runs.files import read_views
 from twostream.runs.run_json import recorded
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import Average, SplitOptions, TrainOptions
+from twostream.runs.views import Views
 from twostream.scoring.align import align
 from twostream.scoring.scores import FUSED, Scores
 from twostream.timeline.options import TimelineOptions
@@ -250,7 +250,7 @@ def run_protocol(
     cannot be divided so; RuntimeError where another process is still at work on a part.
     """
     if views:
-        read_views(views)  # told before anything is trained
+        Views.of_text(views)  # told before anything is trained
     opened = FlowCache.open(cache)
     planned = {name: train_options(name, given) for name, given in runs.items()}
     protocol = begin(

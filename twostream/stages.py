@@ -7,6 +7,7 @@ from typing import Any
 
 from flowcache.cache.store import FlowCache
 from flowcache.errors import UserError
+from twostream.data.clip_spec import Crops
 from twostream.data.index import Item
 from twostream.learning import learn
 from twostream.report.tables import write_metrics, write_predictions
@@ -16,6 +17,7 @@ from twostream.runs.model_recipe import complete
 from twostream.runs.run_json import is_first_process, precision_of
 from twostream.runs.split_of_run import groups_of
 from twostream.runs.training_options import Average, RunOptions, TrainOptions
+from twostream.runs.views import Views, own_views, with_views
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.frame_rates import unlike_rates
 from twostream.scoring.scores import Scores
@@ -132,7 +134,7 @@ def evaluate(
     folder: Path,
     *,
     clips: int = 10,
-    crops: int = 1,
+    crops: Crops = 1,
     average: Average = "logits",
     batch_size: int = 32,
     jobs: int = 2,
@@ -150,7 +152,7 @@ def evaluate(
 
     Writes the scores of both, the predictions and `metrics.json` into the run's folder; where these
     already lie there for other clips, crops or another average, under names of their own, see
-    `runs.files.of_views`.
+    `runs.views`.
     """
     model, spec = load_checkpoint(folder / files.BEST, network)
     if differences := spec.recipe.differences(cache.recipe):
@@ -193,11 +195,13 @@ def evaluate(
             "cache",
         )
     scores = scored(test, (*split.train, *split.validation))
-    if views := files.other_views(folder, clips, crops, average):
-        say(f"the run's own scores stay: these are in {files.of_views(files.SCORES, views)}")
+    views = Views(clips, crops, average)
+    beside = own_views(folder) not in (None, views)
+    if beside:
+        say(f"the run's own scores stay: these are in {with_views(files.SCORES, views)}")
 
     def place(name: str) -> Path:
-        return folder / files.of_views(name, views)
+        return folder / (with_views(name, views) if beside else name)
 
     scores.save(place(files.SCORES))
     metrics: dict[str, Any] = {

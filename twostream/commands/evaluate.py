@@ -14,6 +14,7 @@ from twostream.commands._shared import (
     print_json,
     results,
 )
+from twostream.data.clip_spec import Crops
 from twostream.runs.training_options import Average, TrainOptions
 
 
@@ -37,7 +38,7 @@ def evaluate(
     run: Path,
     cache: Path,
     clips: int,
-    crops: int,
+    crops: Crops,
     average: Average,
     jobs: int,
     accelerator: str,

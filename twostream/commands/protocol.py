@@ -103,13 +103,13 @@ def protocol(
     from twostream.protocol.results import Ensemble, refuse_unfit
     from twostream.protocol.summary import figures, gain_sentences, results_table
     from twostream.protocol.work import score_views, work
-    from twostream.runs.files import of_views, read_views
     from twostream.runs.run_json import write_json
+    from twostream.runs.views import Views, with_views
     from twostream.scoring.scores import FUSED
     from twostream.stages import Listener
 
     if views:
-        read_views(views)  # told before anything is trained
+        Views.of_text(views)  # told before anything is trained
     opened = FlowCache.open(cache)
     said = Listener(say=lambda text: notes.print(text, soft_wrap=True))
     if (run / plan.RECORD).exists() and not given_by_user(ctx, [*given, "trainings"]):
@@ -161,7 +161,7 @@ def protocol(
         )
         return
     summary = figures(planned, opened, ensembles, views)
-    path = run / of_views("results.json", views)
+    path = run / (with_views("results.json", views) if views else "results.json")
     write_json(path, summary)
     if as_json:
         print_json(summary)

@@ -120,7 +120,7 @@ def compared(model: Normalized, spec: Spec, logits: Callable[[Clip], Float32]) -
 
 def _copy_scores(run: Path, output: Path) -> None:
     """Put the validation scores of a run beside what it was exported to, or take away another's."""
-    source, target = (files.of_run(path, files.VALIDATION_SCORES) for path in (run, output))
+    source, target = (files.path_in_run(path, files.VALIDATION_SCORES) for path in (run, output))
     if not source.is_file():
         target.unlink(missing_ok=True)
         return

@@ -12,6 +12,7 @@ from twostream.protocol.plan import Protocol, Training
 from twostream.runs import files
 from twostream.runs.run_json import recorded
 from twostream.runs.training_options import TrainOptions
+from twostream.runs.views import Views, file_of_views
 from twostream.stages import SILENT, Listener
 
 
@@ -66,12 +67,12 @@ def score_views(
 ) -> None:
     """Score all runs with other clips, crops or another average, where that is not done yet.
 
-    views: as "25x10", see `runs.files.read_views`. UserError for other text, and where a run is not done.
+    views: as "25x10", see `runs.views`. UserError for other text, and where a run is not done.
     """
-    clips, crops, average = files.read_views(views)
+    asked = Views.of_text(views)
     for training in protocol.trainings():
         folder, options = training.folder, training.options
-        measures = files.of_views(files.METRICS, files.asked_views(folder, views))
+        measures = file_of_views(folder, files.METRICS, views)
         with filelock.FileLock(folder / ".lock"):  # another process may be scoring it
             if (folder / measures).exists():  # they are written last
                 continue
@@ -79,9 +80,9 @@ def score_views(
             stages.evaluate(
                 cache,
                 folder,
-                clips=clips,
-                crops=crops,
-                average=average,
+                clips=asked.clips,
+                crops=asked.crops,
+                average=asked.average,
                 batch_size=options.schedule.batch_size,
                 jobs=options.jobs,
                 accelerator=options.trainer.accelerator,

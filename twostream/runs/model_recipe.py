@@ -69,7 +69,7 @@ def filled_in(asked: RunOptions, options: RunOptions) -> list[str]:
 
 
 def starts_from_weights(options: RunOptions) -> bool:
-    """Whether the network does not start at random. UserError where the model refuses its options."""
+    """Whether the network starts from weights. UserError where the model refuses its options."""
     init = options.init if isinstance(options, TrainOptions) else "none"
     if init != "auto" or "." in options.model:
         return init not in ("auto", "none")

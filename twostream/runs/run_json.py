@@ -10,8 +10,9 @@ from typing import Any
 
 from flowcache.atomic import atomic_path
 from flowcache.errors import UserError
-from twostream.runs.files import BEST, LAST, METRICS, OF_A_RUN, OF_VIEWS, RECORD, SCORES, of_views
+from twostream.runs.files import BEST, LAST, METRICS, OF_A_RUN, OF_VIEWS, RECORD, SCORES
 from twostream.runs.training_options import Options, RunOptions, TrainerOptions
+from twostream.runs.views import with_views
 
 
 def is_taken(folder: Path) -> bool:
@@ -39,7 +40,7 @@ def start_run(folder: Path, options: RunOptions, **more: Any) -> None:
     for name in OF_A_RUN:
         (folder / name).unlink(missing_ok=True)
     for name in OF_VIEWS:
-        for path in folder.glob(of_views(name, "*")):
+        for path in folder.glob(with_views(name, "*")):
             path.unlink()
     record = {"options": asdict(options), "versions": versions(), **more}
     write_json(folder / RECORD, record)

@@ -7,6 +7,7 @@ from pathlib import Path
 from flowcache.errors import UserError
 from twostream.runs import files
 from twostream.runs.split_of_run import groups_of
+from twostream.runs.views import file_of_views
 from twostream.scoring.align import align
 from twostream.scoring.scores import Scores
 
@@ -48,7 +49,7 @@ def _joined(folders: Sequence[Path], name: str, views: str) -> list[Scores]:
 
 
 def _path(folder: Path, name: str, views: str) -> Path:
-    return files.of_run(folder, files.of_views(name, files.asked_views(folder, views)))
+    return files.path_in_run(folder, file_of_views(folder, name, views))
 
 
 def _grouped(folder: Path, path: Path) -> Scores:

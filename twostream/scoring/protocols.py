@@ -5,42 +5,30 @@ said by the run.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from twostream.data.clip_spec import Crops
-from twostream.runs.training_options import Average
+from twostream.runs.views import Views
 
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """The arguments of `scoring.evaluate.score` of these names."""
-
-    clips: int
-    crops: Crops
-    average: Average
-
-
-TWO_STREAM_2014 = Protocol(clips=25, crops=10, average="softmax")
+TWO_STREAM_2014 = Views(clips=25, crops=10, average="softmax")
 """Simonyan & Zisserman 2014, "Two-Stream Convolutional Networks", section 5, "Testing".
 
 25 frames of equal spacing, of each the four corners and the centre, also mirrored. The paper averages
 "class scores", and those of a stream are its softmax scores (section 2).
 """
 
-C3D = Protocol(clips=10, crops=1, average="softmax")
+C3D = Views(clips=10, crops=1, average="softmax")
 """Tran et al. 2015, "Learning Spatiotemporal Features with 3D Convolutional Networks", section 3.3.
 
 One centre crop of each clip; the predictions of 10 clips are averaged. The paper draws the clips at
 random, and here they are evenly spaced, so that a test can be repeated.
 """
 
-TSN = Protocol(clips=25, crops=10, average="logits")
+TSN = Views(clips=25, crops=10, average="logits")
 """Wang et al. 2016, "Temporal Segment Networks", section 3.3.
 
 The samples and crops of the two-stream networks, averaged before the softmax.
 """
 
-I3D = Protocol(clips=10, crops=1, average="logits")
+I3D = Views(clips=10, crops=1, average="logits")
 """Carreira & Zisserman 2017, "Quo Vadis, Action Recognition?", section 2.5.
 
 The paper applies the network convolutionally to all frames of the video, at the centre crop, and averages
@@ -48,7 +36,7 @@ its predictions over time, which are logits. A network here takes clips of one l
 frame out of a video that is at most 10 clips long, as Kinetics' 250 frames are with clips of 64.
 """
 
-NON_LOCAL = Protocol(clips=10, crops=3, average="softmax")
+NON_LOCAL = Views(clips=10, crops=3, average="softmax")
 """Wang et al. 2018, "Non-local Neural Networks", section 4.1.
 
 The softmax scores of 10 clips are averaged. The paper applies the network to the whole picture; three
@@ -56,7 +44,7 @@ crops along the longer side stand for that, as in Feichtenhofer et al. 2019, "Sl
 Recognition", section 4.
 """
 
-PROTOCOLS: Mapping[str, Protocol] = {
+PROTOCOLS: Mapping[str, Views] = {
     "two-stream-2014": TWO_STREAM_2014,
     "c3d": C3D,
     "tsn": TSN,

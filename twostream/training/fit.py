@@ -183,7 +183,7 @@ class _Last(_Best):
 
 
 class _Before(Callback):
-    """Does something once before the first checkpoint: Lightning calls what writes these last of all."""
+    """Calls `act` just before the first checkpoint: Lightning writes these after all other callbacks."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         self._act: Callable[[], None] | None = act

@@ -13,7 +13,8 @@ from made_videos import MJPEG_AVI, moving_scene, write_video
 
 from flowcache.cache.store import FlowCache
 from twostream.prediction.predict import Predictor
-from twostream.runs.files import SCORES, of_views, other_views
+from twostream.runs.files import SCORES
+from twostream.runs.views import file_of_views
 from twostream.scoring.scores import Scores
 
 pytestmark = pytest.mark.usefixtures("lasting_children")
@@ -38,8 +39,8 @@ def test_a_prediction_is_what_evaluate_says_of_the_video_in_the_cache(copy):
     by_video = {Path(one["video"]).with_suffix("").as_posix(): one for one in read}
     assert set(by_video) == {f"videos/{name}" for name in FlowCache.open("cache").ids()}
     for stream in ("spatial", "temporal"):
-        views = other_views(copy / "runs" / stream, 3, 3, "softmax")
-        scores = Scores.load(copy / "runs" / stream / of_views(SCORES, views))
+        name = file_of_views(copy / "runs" / stream, SCORES, "3x3-softmax")
+        scores = Scores.load(copy / "runs" / stream / name)
         assert (len(scores), scores.clips, scores.crops) == (2, 3, 3)
         for identifier, probabilities in zip(scores.ids, scores.softmax(), strict=True):
             told = {p["class"]: p["probability"] for p in by_video[f"videos/{identifier}"][stream]}
