@@ -137,8 +137,10 @@ class Recipe:
             **rest,
         )
 
-    def with_algorithm(self, algorithm: str, options: Mapping[str, Any]) -> "Recipe":
-        """The same with another algorithm, by its name, on the CPU."""
+    def with_algorithm(
+        self, algorithm: "str | FlowAlgorithm", options: Mapping[str, Any] | None = None
+    ) -> "Recipe":
+        """The same with another algorithm on the CPU; see `of`."""
         of_algorithm = ("algorithm", "backend", "algorithm_version", "options", "format_version")
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in of_algorithm}
         return Recipe.of(algorithm, options, **rest)

@@ -115,11 +115,16 @@ def gray_windows(batches: Iterable[Frames], step: int) -> Iterator[UInt8]:
             yield window
 
 
-def extract_isolated(job: Job, recipe: Recipe, on_report: Report | None = None) -> EntryInfo:
+def extract_isolated(
+    job: Job,
+    recipe: Recipe,
+    algorithm: FlowAlgorithm | None = None,
+    on_report: Report | None = None,
+) -> EntryInfo:
     """`extract_video` in a child. Raises UserError, which names the video, where there is no entry."""
-    defaults = (None, False, Video, None)
+    defaults = (False, Video, None)
     info: EntryInfo = run_for_file(
-        job.video, extract_video, job, recipe, *defaults, on_report=on_report
+        job.video, extract_video, job, recipe, algorithm, *defaults, on_report=on_report
     )
     return info
 

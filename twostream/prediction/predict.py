@@ -20,6 +20,7 @@ from twostream.data.clip_reader import ClipReader
 from twostream.data.index import Item
 from twostream.fusion import Fusion, Weights, names_of, needs_held_out, rule_for
 from twostream.prediction.networks import Network, load_network, logits_of_video
+from twostream.prediction.no_flow import NoFlow
 from twostream.prediction.videos import require_file
 from twostream.runs.training_options import Average
 from twostream.scoring.of_runs import held_out_scores_of
@@ -102,8 +103,11 @@ class Predictor:
 
     @cached_property
     def recipes(self) -> list[Recipe]:
-        """How each network's flow is computed on this machine. Raises UserError where it cannot be."""
-        return [for_this_machine(network.spec.recipe) for network in self.networks]
+        """How what each network sees is computed on this machine.
+
+        Raises UserError where a network sees flow that cannot be computed here.
+        """
+        return [_recipe_here(network) for network in self.networks]
 
     @property
     def notes(self) -> list[str]:
@@ -111,10 +115,8 @@ class Predictor:
         notes = [
             f"trained on flow by {trained.name} ({trained.algorithm_version}), which is not to be had "
             f"here: {recipe.name} takes its place"
-            for trained, recipe in zip(
-                (network.spec.recipe for network in self.networks), self.recipes, strict=True
-            )
-            if recipe != trained
+            for network, recipe in zip(self.networks, self.recipes, strict=True)
+            if (trained := network.spec.recipe) != recipe and network.spec.values.is_displacement
         ]
         return list(dict.fromkeys(notes))
 
@@ -161,7 +163,8 @@ class Predictor:
         with tempfile.TemporaryDirectory(prefix="twostream-") as folder:
             for number, (recipe, names) in enumerate(self.groups):
                 share = share_of_pass(on_share, number, len(self.groups))
-                cache, item = _extract(video, recipe, Path(folder) / str(number), share)
+                flows = any(networks[name].spec.values.is_displacement for name in names)
+                cache, item = _extract(video, recipe, flows, Path(folder) / str(number), share)
                 for name in names:
                     entries[name] = cache.entry(item.id)
                     spec = networks[name].spec
@@ -218,13 +221,29 @@ def share_of_pass(on_share: OnShare, number: int, passes: int) -> OnShare:
     return lambda share: on_share((number + share) / passes)
 
 
+def _recipe_here(network: Network) -> Recipe:
+    try:
+        return for_this_machine(network.spec.recipe)
+    except UserError:  # as where the flow was imported
+        if network.spec.values.is_displacement:
+            raise
+        return network.spec.recipe
+
+
 def _extract(
-    video: Path, recipe: Recipe, folder: Path, on_share: OnShare
+    video: Path, recipe: Recipe, with_flow: bool, folder: Path, on_share: OnShare
 ) -> tuple[FlowCache, Item]:
     """A cache of one video, read by the same code as any other."""
+    none = None if with_flow else NoFlow()
+    if none:
+        recipe = recipe.with_algorithm(none)
     cache = FlowCache.create(folder, recipe)
     job = Job(video, video.name, cache.path("video"))
-    info = extract_isolated(job, recipe, lambda fields: on_share(fields[0] / max(1, fields[1])))
+
+    def report(fields: tuple[int, int]) -> None:
+        on_share(fields[0] / max(1, fields[1]))
+
+    info = extract_isolated(job, recipe, none, report)
     return cache, Item.unlabelled(info.frames, info.fields, "video")
 
 

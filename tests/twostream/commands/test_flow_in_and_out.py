@@ -35,6 +35,10 @@ def test_pictures_go_out_and_in_and_a_network_learns_from_them(pictures):
     for stream in ("spatial", "temporal"):
         succeed(f"train --cache imported --stream {stream} {SMALL} --run runs/again/{stream}")
     assert "top-1" in succeed("evaluate --run runs/again/temporal --cache imported")
+    # A network that sees frames needs no flow, which nothing could compute.
+    video = "videos/still/v_still_g01_c01.avi"
+    assert "still" in succeed(f"predict {video} --run runs/again/spatial")
+    assert "cannot be computed" in sentence(f"predict {video} --run runs/again/temporal")
     succeed("show imported/moving/v_moving_g01_c01.h5 -o a.png")
 
 

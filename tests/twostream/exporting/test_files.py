@@ -59,7 +59,9 @@ def test_a_run_and_a_file_are_fused_like_any_two(exported, video):
 def test_a_rule_that_is_fitted_needs_the_scores_beside_the_file(exported, tmp_path):
     for stream in STREAMS:
         shutil.copy(exported / f"{stream}.onnx", tmp_path)
-    with pytest.raises(UserError, match=r"spatial\.onnx has no spatial\.onnx\.validation_scores\.npz"):
+    with pytest.raises(
+        UserError, match=r"spatial\.onnx has no spatial\.onnx\.validation_scores\.npz"
+    ):
         Predictor([tmp_path / f"{stream}.onnx" for stream in STREAMS]).rule("log_linear")
 
 

@@ -81,6 +81,24 @@ def test_a_weight_may_be_the_share_of_the_second_run(trained):
     assert one.shares == pytest.approx(several.shares)
 
 
+def test_no_flow_is_computed_for_networks_that_see_frames_alone(trained):
+    folder, _ = trained
+    video = folder / "videos" / "moving" / "0.avi"
+    seen = {}
+
+    def look(_, entries):
+        for name, entry in entries.items():
+            seen[name] = bool(entry.codes[0:2].any()), entry.rgb[0:2]
+
+    both = Predictor(runs_of(folder))(video, clips=2, on_entries=look)
+    assert seen["spatial"][0]  # one pass serves both
+    frames = seen["spatial"][1]
+    alone = Predictor(runs_of(folder, "spatial"))(video, clips=2, on_entries=look)
+    assert not seen["spatial"][0]
+    np.testing.assert_array_equal(seen["spatial"][1], frames)
+    assert alone.best["spatial"] == both.best["spatial"]
+
+
 def test_one_stream_alone_predicts_without_a_fusion(trained):
     folder, _ = trained
     predictor = Predictor(runs_of(folder, "temporal"))
