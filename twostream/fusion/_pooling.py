@@ -18,16 +18,16 @@ def log_probabilities(one: Scores, temperature: float = 1.0) -> Floats:
     return np.asarray(log_softmax(logits, axis=1), np.float64)
 
 
-def shares_of(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats:
+def share_array(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats:
     """The weight of each stream by its name, divided by their sum: (R, 1, 1), beside (R, N, K)."""
     shares = np.array([weights[one.name] for one in streams], np.float64) / sum(weights.values())
     return shares[:, None, None]
 
 
-def log_shares_of(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats:
+def log_share_array(streams: Sequence[Scores], weights: Mapping[str, float]) -> Floats:
     """Their logarithms: −∞ for a weight of 0."""
     with np.errstate(divide="ignore"):
-        return np.log(shares_of(streams, weights))
+        return np.log(share_array(streams, weights))
 
 
 def in_order(streams: Sequence[Scores], names: Sequence[str]) -> list[Scores]:

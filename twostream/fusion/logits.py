@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from twostream.fusion._pooling import fused, shares_of
+from twostream.fusion._pooling import fused, share_array
 from twostream.scoring.scores import Scores
 
 
@@ -13,6 +13,6 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
 
     def fuse(streams: Sequence[Scores]) -> Scores:
         each = np.array([one.logits for one in streams], np.float64)
-        return fused(streams, (shares_of(streams, weights) * each).sum(0))
+        return fused(streams, (share_array(streams, weights) * each).sum(0))
 
     return fuse

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_share_array
 from twostream.scoring.scores import Scores
 
 
@@ -19,6 +19,6 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
 
     def fuse(streams: Sequence[Scores]) -> Scores:
         each = np.array([log_probabilities(one) for one in streams])
-        return fused(streams, (log_shares_of(streams, weights) + each).max(0))
+        return fused(streams, (log_share_array(streams, weights) + each).max(0))
 
     return fuse

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from twostream.fusion._pooling import fused, log_probabilities, shares_of
+from twostream.fusion._pooling import fused, log_probabilities, share_array
 from twostream.scoring.scores import Scores
 
 
@@ -20,7 +20,7 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
     """
 
     def fuse(streams: Sequence[Scores]) -> Scores:
-        exponents = len(streams) * shares_of(streams, weights)
+        exponents = len(streams) * share_array(streams, weights)
         each = np.array([log_probabilities(one) for one in streams])
         return fused(streams, (exponents * each).sum(0))
 

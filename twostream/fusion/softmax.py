@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_share_array
 from twostream.scoring.scores import Scores
 
 
@@ -18,6 +18,6 @@ def create(*, weights: Mapping[str, float]) -> Callable[[Sequence[Scores]], Scor
     def fuse(streams: Sequence[Scores]) -> Scores:
         # Summed as logarithms, so that probabilities too small for a number keep their order.
         each = np.array([log_probabilities(one) for one in streams])
-        return fused(streams, logsumexp(log_shares_of(streams, weights) + each, axis=0))
+        return fused(streams, logsumexp(log_share_array(streams, weights) + each, axis=0))
 
     return fuse

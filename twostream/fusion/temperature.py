@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from twostream.fusion._calibration import temperature_of
-from twostream.fusion._pooling import fused, log_probabilities, log_shares_of
+from twostream.fusion._pooling import fused, log_probabilities, log_share_array
 from twostream.scoring.scores import Scores
 
 
@@ -31,7 +31,7 @@ class Temperature:
     def __call__(self, streams: Sequence[Scores]) -> Scores:
         """The weighted average of softmax(logits / temperature)."""
         each = np.array([log_probabilities(s, self.temperatures[s.name]) for s in streams])
-        return fused(streams, logsumexp(log_shares_of(streams, self.weights) + each, axis=0))
+        return fused(streams, logsumexp(log_share_array(streams, self.weights) + each, axis=0))
 
 
 def create(*, weights: Mapping[str, float], held_out: Sequence[Scores]) -> Temperature:
