@@ -13,7 +13,7 @@ from flowcache.errors import UserError
 from twostream.commands._click_options import FILE, Decorator
 
 _CHOOSE_A_RECIPE = ("stream", "model", "init")
-"""The options by which a model decides what it is told where its user says nothing."""
+"""The options that decide which recipe a model fills in."""
 
 _LEFT_TO_MODEL = f"{__name__}.left_to_model"
 """Where a command remembers which options of a `run.json` its model had filled in."""
@@ -42,7 +42,9 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
         )
     ctx.default_map = {**(ctx.default_map or {}), **values}
     if path.suffix == ".json":
-        ctx.meta[_LEFT_TO_MODEL] = json.loads(path.read_text()).get("left_to_model", [])
+        ctx.meta[_LEFT_TO_MODEL] = json.loads(path.read_text(encoding="utf-8")).get(
+            "left_to_model", []
+        )
 
 
 def drop_excluded(ctx: click.Context, given: dict[str, Any]) -> None:
@@ -54,9 +56,10 @@ def drop_excluded(ctx: click.Context, given: dict[str, Any]) -> None:
 
 
 def drop_of_another_model(ctx: click.Context, given: dict[str, Any]) -> None:
-    """What a model left to itself chose in the run of a file is dropped where another is to be trained.
+    """Where another stream, model or start is asked for than a `run.json` has, its recipe is dropped.
 
-    So `--config runs/spatial/run.json --stream temporal` has the temporal stream's own schedule.
+    That is what was left to the model there: with `--config runs/spatial/run.json --stream temporal` the
+    temporal stream has its own schedule, and of the file what its user had chosen.
     """
     recorded = ctx.default_map or {}
     if all(
