@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from twostream.protocol.results import Ensemble
     from twostream.scoring.intervals import Comparison, Interval, compare, interval
     from twostream.scoring.scores import Scores
-    from twostream.stages import Listener
     from twostream.timeline.predict import Timeline
+    from twostream.training.listener import Listener
 
 _HOMES = {
     "Clips": "twostream.api",
@@ -37,7 +37,7 @@ _HOMES = {
     "Explanation": "twostream.explanation.explain",
     "Exported": "twostream.exporting.export",
     "Interval": "twostream.scoring.intervals",
-    "Listener": "twostream.stages",
+    "Listener": "twostream.training.listener",
     "Prediction": "twostream.prediction.predict",
     "Predictor": "twostream.prediction.predict",
     "Run": "twostream.api",

@@ -33,7 +33,7 @@ from twostream.protocol.work import score_views, work
 from twostream.runs import files
 from twostream.runs.checkpoint import add_spec, load_checkpoint
 from twostream.runs.checkpoint_file import write_checkpoint
-from twostream.runs.run_json import recorded
+from twostream.runs.run_json import recorded, refuse_new_options
 from twostream.runs.split_of_run import split_cache
 from twostream.runs.training_options import Average, SplitOptions, TrainOptions
 from twostream.runs.views import Views
@@ -41,6 +41,7 @@ from twostream.scoring.align import align
 from twostream.scoring.scores import FUSED, Scores
 from twostream.timeline.options import TimelineOptions
 from twostream.timeline.predict import Timeline, predict_timeline
+from twostream.training.listener import SILENT, Listener
 
 
 class Clips(Dataset[tuple[Tensor, int]]):
@@ -173,7 +174,7 @@ def train(
     options: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    listener: stages.Listener = stages.SILENT,
+    listener: Listener = SILENT,
     **others: Any,
 ) -> Run:
     """Train one stream, and score its test and validation videos with the best epoch.
@@ -200,11 +201,7 @@ def train(
         name, network = f"{type(model).__module__}.{type(model).__qualname__}", model
     if resume:
         run_options = recorded(TrainOptions, folder, stream)
-        if told := [*others, *["options"] * bool(options)]:
-            raise UserError(
-                f"a resumed run goes on with the options of {folder / 'run.json'}: leave out {told[0]}",
-                told[0],
-            )
+        refuse_new_options(folder, [*others, *(["options"] if options else [])])
     else:
         given = {**others, "stream": stream, "model": name, "options": options or {}}
         run_options = from_flat(TrainOptions, given)
@@ -227,7 +224,7 @@ def run_protocol(
     folder: str | Path = "runs/protocol",
     ensembles: Sequence[Ensemble] | None = None,
     views: str = "",
-    listener: stages.Listener = stages.SILENT,
+    listener: Listener = SILENT,
     **options: Any,
 ) -> dict[str, Any]:
     """Train and test all folds of a data set with all seeds, and take them together.

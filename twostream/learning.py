@@ -28,7 +28,8 @@ from twostream.runs.training_options import RunOptions, TrainOptions
 from twostream.scoring.baseline import size_baseline
 from twostream.scoring.frame_rates import frame_rates_of
 from twostream.training.data import ClipData
-from twostream.training.fit import Row, fit, processes_of
+from twostream.training.fit import fit, processes_of
+from twostream.training.listener import SILENT, Listener
 from twostream.training.loggers import require_logger
 from twostream.training.module import Classification, Objective, Training, own_loss
 
@@ -44,9 +45,7 @@ def learn(
     asked: RunOptions,
     resume: bool,
     overwrite: bool,
-    say: Say,
-    on_epoch: Callable[[Row, int], None],
-    progress_bar: bool,
+    listener: Listener,
     pretraining: bool = False,
     init: str = "none",
     network: Any = None,
@@ -54,11 +53,14 @@ def learn(
     """Divide the videos, build the network and train it, by the model's own pretraining or by labels.
 
     options: with nothing left to the model, see `model_recipe.complete`. asked: as they were before that.
-    say, on_epoch, progress_bar: see `stages.Listener`. All else as `stages.train` has it.
+    All else as `stages.train` has it.
 
     Returns False in the helping processes of a distributed run.
     """
     schedule, first = options.schedule, is_first_process()
+    if not first:
+        listener = SILENT
+    say = listener.say
     require_logger(options.trainer.logger)
     if resume and overwrite:
         raise UserError("a run is resumed or overwritten: leave out one of the two", "overwrite")
@@ -132,8 +134,8 @@ def learn(
         validated=bool(split.validation),
         resume_from=going_on.path if going_on else None,
         before_first_checkpoint=claim if replaces else None,
-        on_epoch=lambda row: on_epoch(row, epochs),
-        progress_bar=progress_bar,
+        on_epoch=lambda row: listener.on_epoch(row, epochs),
+        progress_bar=listener.progress_bar,
         options=options.trainer,
         told=to_flat(options),
     )

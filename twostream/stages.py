@@ -1,7 +1,6 @@
 """The stages joined on files: cache → split → network → checkpoint → scores; see also score_fusion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,14 @@ from twostream.report.tables import write_metrics, write_predictions
 from twostream.runs import files
 from twostream.runs.checkpoint import load_checkpoint
 from twostream.runs.model_recipe import complete
-from twostream.runs.run_json import is_first_process, precision_of
+from twostream.runs.run_json import precision_of
 from twostream.runs.split_of_run import groups_of
 from twostream.runs.training_options import Average, RunOptions, TrainOptions
 from twostream.runs.views import Views, own_views, with_views
 from twostream.scoring.evaluate import items_of_split, score
 from twostream.scoring.frame_rates import unlike_rates
 from twostream.scoring.scores import Scores
-from twostream.training.fit import Row
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """Who is told how a training goes; by default nobody."""
-
-    say: Callable[[str], None] = lambda _: None
-    """Is given sentences."""
-
-    on_epoch: Callable[[Row, int], None] = lambda *_: None
-    """Is given the measures of an epoch that has ended, and how many epochs there are."""
-
-    on_clips: Callable[[int, int], None] = lambda *_: None
-    """Is given how many clips have been scored after the training, and of how many."""
-
-    progress_bar: bool = False
-    """Whether Lightning may draw its own bar over the batches."""
-
-
-SILENT = Listener()
-"""Nobody, as in the helping processes of a distributed run."""
+from twostream.training.listener import SILENT, Listener
 
 
 def train(
@@ -66,8 +44,6 @@ def train(
     where the folder holds a run that is neither resumed nor replaced.
     """
     asked, options = options, complete(options, folder if resume else None)
-    if not is_first_process():
-        listener = SILENT
     if not learn(
         cache,
         folder,
@@ -75,27 +51,12 @@ def train(
         asked=asked,
         resume=resume,
         overwrite=overwrite,
-        say=listener.say,
-        on_epoch=listener.on_epoch,
-        progress_bar=listener.progress_bar,
+        listener=listener,
         init=options.init,
         network=network,
     ):
         return None
-    return evaluate(
-        cache,
-        folder,
-        clips=options.clips,
-        crops=options.crops,
-        average=options.average,
-        batch_size=options.schedule.batch_size,
-        jobs=options.jobs,
-        accelerator=options.trainer.accelerator,
-        precision=options.trainer.precision,
-        say=listener.say,
-        on_clips=listener.on_clips,
-        network=network,
-    )
+    return evaluate_run(cache, folder, options, listener=listener, network=network)
 
 
 def pretrain(
@@ -113,8 +74,6 @@ def pretrain(
     False in the helping processes of a distributed run. UserError for a model without a pretraining, and
     for a folder as `train` has it.
     """
-    if not is_first_process():
-        listener = SILENT
     return learn(
         cache,
         folder,
@@ -122,10 +81,36 @@ def pretrain(
         asked=options,
         resume=resume,
         overwrite=overwrite,
-        say=listener.say,
-        on_epoch=listener.on_epoch,
-        progress_bar=listener.progress_bar,
+        listener=listener,
         pretraining=True,
+    )
+
+
+def evaluate_run(
+    cache: FlowCache,
+    folder: Path,
+    options: TrainOptions,
+    *,
+    listener: Listener = SILENT,
+    network: Any = None,
+) -> Scores:
+    """Score a run's videos with the clips and crops, in the batches and on the device of these options.
+
+    options: with nothing left to the model. network: see `train`. All else as of `evaluate`.
+    """
+    return evaluate(
+        cache,
+        folder,
+        clips=options.clips,
+        crops=options.crops,
+        average=options.average,
+        batch_size=options.schedule.batch_size,
+        jobs=options.jobs,
+        accelerator=options.trainer.accelerator,
+        precision=options.trainer.precision,
+        say=listener.say,
+        on_clips=listener.on_clips,
+        network=network,
     )
 
 

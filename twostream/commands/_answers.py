@@ -15,7 +15,7 @@ from twostream.timeline.predict import Timeline, predict_timeline
 
 
 class Answers(NamedTuple):
-    """One of these kinds of answers.
+    """One of three kinds of answers for videos.
 
     of_video: makes one; it is given the `video`, and `on_share`, which is told how much is done.
     table: shows one.

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from flowcache.errors import UserError
 from twostream.commands._click_options import FOLDER, given_by_user, options_of, together
 from twostream.commands._config_file import config_option, drop_excluded, drop_of_another_model
 from twostream.commands._shared import CACHE, errors, notes, plugin_option
@@ -53,18 +52,14 @@ def learn(
     from twostream import models
     from twostream.commands._progress import Bar
     from twostream.option_fields import from_flat
-    from twostream.runs.run_json import recorded
-    from twostream.stages import Listener
+    from twostream.runs.run_json import recorded, refuse_new_options
+    from twostream.training.listener import Listener
 
     opened = FlowCache.open(cache)
     if resume:
         # The stream names the run where no folder does.
-        if others := given_by_user(ctx, [n for n in (*given, "options") if n != "stream"]):
-            raise UserError(
-                f"a resumed run goes on with the options of {folder / 'run.json'}: leave out "
-                f"{others[0].replace('_', ' ')}",
-                others[0],
-            )
+        others = given_by_user(ctx, [n for n in (*given, "options") if n != "stream"])
+        refuse_new_options(folder, others)
         run_options = recorded(kind, folder, given["stream"])
     else:
         drop_excluded(ctx, given)

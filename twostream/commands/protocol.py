@@ -106,7 +106,7 @@ def protocol(
     from twostream.runs.run_json import write_json
     from twostream.runs.views import Views, with_views
     from twostream.scoring.scores import FUSED
-    from twostream.stages import Listener
+    from twostream.training.listener import Listener
 
     if views:
         Views.of_text(views)  # told before anything is trained

@@ -234,16 +234,16 @@ def _extract(
     video: Path, recipe: Recipe, with_flow: bool, folder: Path, on_share: OnShare
 ) -> tuple[FlowCache, Item]:
     """A cache of one video, read by the same code as any other."""
-    none = None if with_flow else NoFlow()
-    if none:
-        recipe = recipe.with_algorithm(none)
+    algorithm = None if with_flow else NoFlow()
+    if algorithm:
+        recipe = recipe.with_algorithm(algorithm)
     cache = FlowCache.create(folder, recipe)
     job = Job(video, video.name, cache.path("video"))
 
     def report(fields: tuple[int, int]) -> None:
         on_share(fields[0] / max(1, fields[1]))
 
-    info = extract_isolated(job, recipe, none, report)
+    info = extract_isolated(job, recipe, algorithm, report)
     return cache, Item.unlabelled(info.frames, info.fields, "video")
 
 

@@ -26,7 +26,7 @@ from twostream.scoring.scores import FUSED
 
 RECORD = "protocol.json"
 
-OF_PROTOCOL = (*{each.name for each in fields(SplitOptions)} - {"validation_share"}, "seed")
+OF_PROTOCOL = {"seed", *(each.name for each in fields(SplitOptions))} - {"validation_share"}
 """What a training cannot say for itself: which videos train and test, and with which seed."""
 
 _TAKEN = ("", ".", "..", FUSED, NO_PICTURE)

@@ -1,7 +1,7 @@
 """The trainings of a protocol, one after another; several processes may share them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import filelock
 
@@ -13,7 +13,7 @@ from twostream.runs import files
 from twostream.runs.run_json import recorded
 from twostream.runs.training_options import TrainOptions
 from twostream.runs.views import Views, file_of_views
-from twostream.stages import SILENT, Listener
+from twostream.training.listener import SILENT, Listener
 
 
 def is_done(training: Training) -> bool:
@@ -71,23 +71,14 @@ def score_views(
     """
     asked = Views.of_text(views)
     for training in protocol.trainings():
-        folder, options = training.folder, training.options
+        folder = training.folder
         measures = file_of_views(folder, files.METRICS, views)
         with filelock.FileLock(folder / ".lock"):  # another process may be scoring it
             if (folder / measures).exists():  # they are written last
                 continue
             listener.say(f"{training}, {views}")
-            stages.evaluate(
-                cache,
-                folder,
-                clips=asked.clips,
-                crops=asked.crops,
-                average=asked.average,
-                batch_size=options.schedule.batch_size,
-                jobs=options.jobs,
-                accelerator=options.trainer.accelerator,
-                say=listener.say,
-                on_clips=listener.on_clips,
+            stages.evaluate_run(
+                cache, folder, replace(training.options, **asdict(asked)), listener=listener
             )
 
 

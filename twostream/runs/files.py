@@ -33,7 +33,7 @@ OF_A_RUN = (BEST, LAST, PREVIOUS, EPOCHS, SCORES, VALIDATION_SCORES, METRICS, PR
 """What a new run in the same folder takes away of an earlier one."""
 
 OF_VIEWS = (SCORES, VALIDATION_SCORES, METRICS, PREDICTIONS)
-"""What `evaluate` writes: under names by `runs.views` where the clips or crops are not the run's own."""
+"""What `evaluate` writes, also for other clips and crops than the run's own; see `runs.views`."""
 
 
 def path_in_run(run: Path, name: str) -> Path:

@@ -50,10 +50,10 @@ def standard(options: Options) -> Options:
 
 
 def complete(options: Options, resumed: Path | None) -> Options:
-    """With nothing left to the model: what was left to it in the run that is resumed is as it was there.
+    """The options with nothing left to the model; see `standard`.
 
-    resumed: the folder of that run; None for a new one, see `standard`. What else could be installed now,
-    as weights, is no reason to go on with another schedule.
+    resumed: the folder of a run that is resumed; None for a new one. What the model filled in when that
+    run began is kept, so weights that were installed since do not change its schedule.
     """
     if resumed is None or not (resumed / RECORD).exists():
         return standard(options)

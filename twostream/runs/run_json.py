@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -61,6 +62,16 @@ def recorded(kind: type[Options], folder: Path, stream: str | None = None) -> Op
             "stream",
         )
     return options
+
+
+def refuse_new_options(folder: Path, names: Sequence[str]) -> None:
+    """UserError where a run that is resumed is given options, which are named."""
+    for name in names:
+        raise UserError(
+            f"a resumed run goes on with the options of {folder / RECORD}: leave out "
+            f"{name.replace('_', ' ')}",
+            name,
+        )
 
 
 def precision_of(folder: Path) -> str:

@@ -128,8 +128,12 @@ class Training(lightning.LightningModule):
         entropy = [self._seed, self.current_epoch, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        frozen = norms[1:] if self._schedule.partial_bn else []
-        for norm in norms if self._schedule.body_rate == 0 else frozen:
+        learning = len(norms)
+        if self._schedule.body_rate == 0:
+            learning = 0
+        elif self._schedule.partial_bn:
+            learning = 1
+        for norm in norms[learning:]:
             norm.eval()
 
     def on_validation_epoch_start(self) -> None:
